@@ -1,0 +1,92 @@
+"""The command line: `authsvc serve`, `user`, `config`, `routes`, `version`. Exit status 0, 1 (failed) or 2 (wrong use)."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+
+from authsvc.cli import serve, show, users
+from authsvc.config import sources
+from authsvc.problems import Invalid, Problem, Refused
+
+FAILED = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    arguments = parser().parse_args(argv)
+    try:
+        return _run(arguments)
+    except Refused as refused:
+        return _fail(str(refused))
+    except Invalid as invalid:
+        return _fail(invalid.detail)
+    except ValueError as error:
+        return _fail(str(error))
+    except Problem as problem:
+        return _fail(
+            problem.reason or " ".join([problem.detail if not problem.errors else "", *(f.detail for f in problem.errors)]).strip()
+        )
+
+
+def parser() -> ArgumentParser:
+    """All commands and their options."""
+    top = ArgumentParser("authsvc", description="Authentication for the other services of a system.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    command = commands.add_parser("serve", help="serve over HTTP until SIGTERM")
+    command.add_argument("--listen", metavar="HOST:PORT", help="instead of AUTHSVC_LISTEN")
+    command.add_argument("--check", action="store_true", help="start, check and stop")
+
+    for name, meaning in (("config", "every setting, its value and source"), ("routes", "the route table")):
+        command = commands.add_parser(name, help=meaning)
+        form = command.add_mutually_exclusive_group()
+        form.add_argument("--json", action="store_true", help="one JSON object a line")
+        form.add_argument("--markdown", action="store_true", help="the table of the README")
+
+    command = commands.add_parser("version", help="the version")
+    command.add_argument("--json", action="store_true")
+
+    _add_user_commands(commands.add_parser("user", help="accounts"))
+    return top
+
+
+def _add_user_commands(command: ArgumentParser) -> None:
+    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
+    for name in users.COMMANDS:
+        act = acts.add_parser(name)
+        act.add_argument("--json", action="store_true", help="one JSON object (a line for each, in lists)")
+        if name != "list":
+            act.add_argument("account", metavar="EMAIL" if name == "create" else "EMAIL|ID")
+        if name == "create":
+            act.add_argument("--role", action="append", default=[], metavar="NAME")
+            act.add_argument("--name")
+            act.add_argument("--if-absent", action="store_true", help="if the account exists, only grant it the roles")
+        if name in ("create", "set-password"):
+            act.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+        if name in ("grant", "ungrant"):
+            act.add_argument("name_of_role", metavar="ROLE")
+
+
+def _run(arguments: Namespace) -> int:
+    if arguments.command == "version":
+        show.version(as_json=arguments.json)
+    elif arguments.command == "routes":
+        show.routes(as_json=arguments.json, as_markdown=arguments.markdown)
+    elif arguments.command == "config":
+        show.config(sources.from_environment(), as_json=arguments.json, as_markdown=arguments.markdown)
+    elif arguments.command == "serve":
+        return serve.serve(sources.from_environment(), listen=arguments.listen, check=arguments.check)
+    else:
+        users.run(sources.from_environment(), arguments)
+    return 0
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"authsvc: {message}\n")
+    return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""The one assembly: settings and a world in, a WSGI callable out. No globals, so two apps fit one process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from authsvc.config import sources
+from authsvc.config.settings import Settings
+from authsvc.flows.core import Core
+from authsvc.http.cookies import access_cookie, refresh_cookie
+from authsvc.primitives.buckets import MemoryBuckets
+from authsvc.primitives.jwts import AccessTokens
+from authsvc.primitives.passwords import Cost, Hasher
+from authsvc.routes import ROUTES
+from authsvc.store.opening import open_store
+from authsvc.world import World
+from authsvc.wsgi import StartResponse, Wsgi
+
+
+class App:
+    """A running service: call it as a WSGI application, close it when done. `core` is what flows take."""
+
+    def __init__(self, settings: Settings, world: World | None = None) -> None:
+        self.core = assemble(settings, world or World())
+        self._wsgi = Wsgi(self.core, ROUTES)
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        return self._wsgi(environ, start_response)
+
+    def close(self) -> None:
+        """Flush and let go of the database. Requests must have ended."""
+        self.core.store.close()
+
+
+def assemble(settings: Settings, world: World) -> Core:
+    """All parts, connected. Raises Refused when something that a start needs is missing or wrong."""
+    store, keyring = open_store(settings, world)
+    cost = Cost(settings.hash_memory_kib, settings.hash_time, settings.hash_parallelism)
+    return Core(
+        settings=settings,
+        world=world,
+        keyring=keyring,
+        store=store,
+        hasher=Hasher(world, cost, budget_mib=settings.hash_budget_mib),
+        tokens=AccessTokens(keyring, world, issuer=settings.issuer, audience=settings.audience, seconds=settings.access_seconds),
+        memory_buckets=MemoryBuckets(),
+        access_cookie=access_cookie(secure=settings.secure, domain=settings.cookie_domain),
+        refresh_cookie=refresh_cookie(secure=settings.secure, mount=settings.public_url.path),
+    )
+
+
+def create_app(settings: Mapping[str, Any] | None = None) -> App:
+    """An app from a dict of settings by their lower-case names; without one, from the environment."""
+    return App(sources.from_environment() if settings is None else sources.from_dict(settings))

@@ -1,0 +1,55 @@
+"""`authsvc config`, `routes` and `version`: the tables, as text, JSON lines or Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import authsvc
+from authsvc.config import sources
+from authsvc.config.settings import Settings
+from authsvc.routes import ROUTES
+
+
+def config(settings: Settings, *, as_json: bool, as_markdown: bool) -> None:
+    """Every setting with its value and where it came from; as Markdown, the README's table of defaults."""
+    rows = sources.show(settings)
+    if as_markdown:
+        shown = [{"Setting": f"`{row['name']}`", "Default": _code(row["default"]), "Meaning": row["doc"]} for row in rows]
+        _markdown(shown)
+    elif as_json:
+        _json_lines(rows)
+    else:
+        for row in rows:
+            print(f"{row['name']} = {row['value'] or '(empty)'}  [{row['source']}]\n    {row['doc']}")
+
+
+def routes(*, as_json: bool, as_markdown: bool) -> None:
+    """The route table."""
+    rows = [{"method": r.method, "path": r.path, "who": r.who.name, "limits": ", ".join(r.limits)} for r in ROUTES]
+    if as_markdown:
+        _markdown([{"Endpoint": f"`{r['method']} {r['path']}`", "Who": r["who"], "Limits": r["limits"]} for r in rows])
+    elif as_json:
+        _json_lines(rows)
+    else:
+        for row in rows:
+            print(f"{row['method']:7} {row['path']:24} {row['who']:22} {row['limits']}")
+
+
+def version(*, as_json: bool) -> None:
+    print(json.dumps({"version": authsvc.__version__}) if as_json else authsvc.__version__)
+
+
+def _json_lines(rows: Sequence[Mapping[str, str]]) -> None:
+    for row in rows:
+        print(json.dumps(row))
+
+
+def _markdown(rows: Sequence[Mapping[str, str]]) -> None:
+    names = list(rows[0])
+    for cells in (names, ["---"] * len(names), *([row[name].replace("|", "\\|") for name in names] for row in rows)):
+        print("| " + " | ".join(cells) + " |")
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else "empty"

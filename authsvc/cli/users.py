@@ -1,0 +1,122 @@
+"""`authsvc user …`: accounts from the command line, through the same flows, rules and audit as the API."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+
+from authsvc.app import assemble
+from authsvc.config.settings import Settings
+from authsvc.events import CLI
+from authsvc.flows import login, passwords, users
+from authsvc.flows.core import Core
+from authsvc.flows.users import Account, NewUser
+from authsvc.primitives import emails
+from authsvc.primitives.ids import USER, is_id
+from authsvc.primitives.passwords import normalise
+from authsvc.problems import Invalid, Problem
+from authsvc.rules.access import caps_of
+from authsvc.store.users import ACTIVE, DISABLED
+from authsvc.world import World
+
+
+def run(settings: Settings, arguments: Namespace) -> None:
+    """Carry out one of the commands below. A server may be running beside it."""
+    core = assemble(settings, World())
+    try:
+        COMMANDS[arguments.act](core, arguments)
+    finally:
+        core.store.close()
+
+
+def _create(core: Core, arguments: Namespace) -> None:
+    email = emails.parse(arguments.account)
+    known = users.find_by_email(core, email) if arguments.if_absent else None
+    if known:
+        _show(users.change_roles(core, known.user.id, CLI, grant=arguments.role), arguments)
+        return
+    password = _password_from_stdin() if arguments.password_stdin else None
+    account, generated = login.create(core, NewUser(email, name=arguments.name, roles=arguments.role), password, CLI)
+    _show(account, arguments, generated)
+
+
+def _list(core: Core, arguments: Namespace) -> None:
+    for account in users.every(core):
+        _show(account, arguments, brief=True)
+
+
+def _show_one(core: Core, arguments: Namespace) -> None:
+    _show(_find(core, arguments.account), arguments)
+
+
+def _disable(core: Core, arguments: Namespace) -> None:
+    _show(users.set_status(core, _find(core, arguments.account).user.id, DISABLED, CLI), arguments)
+
+
+def _enable(core: Core, arguments: Namespace) -> None:
+    _show(users.set_status(core, _find(core, arguments.account).user.id, ACTIVE, CLI), arguments)
+
+
+def _delete(core: Core, arguments: Namespace) -> None:
+    account = _find(core, arguments.account)
+    users.delete(core, account.user.id, CLI)
+    print(json.dumps({"deleted": account.user.id}) if arguments.json else f"deleted {account.user.id}")
+
+
+def _set_password(core: Core, arguments: Namespace) -> None:
+    account = _find(core, arguments.account)
+    generated = None if arguments.password_stdin else passwords.generated(core)
+    login.set_password(core, account.user, generated or _password_from_stdin(), CLI)
+    _show(account, arguments, generated)
+
+
+def _grant(core: Core, arguments: Namespace) -> None:
+    _show(users.change_roles(core, _find(core, arguments.account).user.id, CLI, grant=[arguments.name_of_role]), arguments)
+
+
+def _ungrant(core: Core, arguments: Namespace) -> None:
+    _show(users.change_roles(core, _find(core, arguments.account).user.id, CLI, ungrant=[arguments.name_of_role]), arguments)
+
+
+COMMANDS: Mapping[str, Callable[[Core, Namespace], None]] = {
+    "create": _create,
+    "list": _list,
+    "show": _show_one,
+    "disable": _disable,
+    "enable": _enable,
+    "delete": _delete,
+    "set-password": _set_password,
+    "grant": _grant,
+    "ungrant": _ungrant,
+}
+
+
+def _find(core: Core, account: str) -> Account:
+    """By e-mail address or id."""
+    found = users.find(core, account) if is_id(account, USER) else users.find_by_email(core, emails.parse(account))
+    if found is None:
+        raise Problem("not_found", f"There is no account {account}.")
+    return found
+
+
+def _password_from_stdin() -> str:
+    password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise Invalid("required", "Give the password on standard input, as one line.")
+    return normalise(password)
+
+
+def _show(account: Account, arguments: Namespace, password: str | None = None, *, brief: bool = False) -> None:
+    seen = users.public(account.user, account.all_roles, caps_of(account.roles))
+    if password:
+        seen["password"] = password
+    if arguments.json:
+        print(json.dumps(seen))
+    elif brief:
+        print(f"{seen['id']}  {seen['status']:8}  {','.join(seen['roles']):12}  {seen['email']}")
+    else:
+        for name in ("id", "email", "name", "status", "roles", "created_at", "last_login_at", "password"):
+            if seen.get(name):
+                print(f"{name}: {', '.join(seen[name]) if name == 'roles' else seen[name]}")

@@ -1,0 +1,132 @@
+"""The settings: each declared once, with its default, parser and meaning. Where their values come from is sources.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, TypeVar
+
+from authsvc.config import parse
+from authsvc.config.parse import Address, Claim, Limit, Url
+
+T = TypeVar("T")
+PREFIX = "AUTHSVC_"
+LIMIT_PREFIX = "limit_"
+
+
+def setting(default: str, parser: Callable[[str], T], doc: str, *, secret: bool = False) -> T:
+    """One setting. The default is text, so that it takes the same way in as a value that somebody wrote."""
+    made: T = field(default=parser(default), metadata={"text": default, "parse": parser, "doc": doc, "secret": secret})
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class LimitDeclaration:
+    """One named limit: its default and what its buckets are keyed by (rules/limits.py makes the keys)."""
+
+    default: str
+    keyed_by: str
+    doc: str
+
+
+LIMITS: Mapping[str, LimitDeclaration] = {
+    "login": LimitDeclaration("10/300s", "address+network", "tries for one e-mail address from one network (/24 or /64)"),
+    "login_account": LimitDeclaration("30/3600s", "account", "password tries for one account, from everywhere"),
+    "login_network": LimitDeclaration("100/300s", "network", "tries from one network, over all accounts"),
+    "register": LimitDeclaration("10/3600s", "network", "registrations from one network"),
+    "register_all": LimitDeclaration("500/3600s", "everyone", "registrations in all"),
+    "refresh": LimitDeclaration("60/60s", "session", "refreshes of one session (per process)"),
+    "read": LimitDeclaration("600/60s", "caller", "requests of one session, or of one network without one (per process)"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, parsed. `sources` says where each value came from; `limits` holds AUTHSVC_LIMIT_<NAME>."""
+
+    # fmt: off - one setting a line
+    database: str = setting("authsvc.db", parse.path, "path of the SQLite file")
+    secret_key: str = setting(
+        "", parse.secret, "at least 32 bytes; empty: read from, and on a workbench first made into, `<database>.key`", secret=True
+    )
+    secret_key_previous: tuple[str, ...] = setting("", parse.secrets, "older secret keys, newest first, comma-separated", secret=True)
+    public_url: Url = setting(
+        "http://127.0.0.1:8000",
+        parse.url,
+        "the only source of links, issuer, cookie flags, CORS and CSRF; loopback http makes a workbench, all else is production",
+    )
+    app_origins: tuple[str, ...] = setting("", parse.origins, "origins of the apps that call from a browser, comma-separated")
+    listen: Address = setting("127.0.0.1:8000", parse.listen, "where `authsvc serve` listens")
+    threads: int = setting(
+        "8", parse.count(1, 256), "request threads of `authsvc serve`, not counting those that wait for password hashing"
+    )
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = setting(
+        "", parse.networks, "CIDRs of the reverse proxies whose X-Forwarded-For counts"
+    )
+    issuer: str = setting("", parse.text, "`iss` of the tokens; empty: the public URL")
+    audience: str = setting("", parse.text, "`aud` of the access tokens; empty: the public URL")
+    claims: tuple[Claim, ...] = setting("", parse.claims, "extra claims of the access token: `org=app_metadata.org,name=name`")
+    access_seconds: int = setting("900", parse.count(10, 86_400), "life of an access token")
+    refresh_seconds: int = setting("2592000", parse.count(60, 31_536_000), "a session ends when it was not refreshed for so long")
+    session_seconds: int = setting("7776000", parse.count(60, 315_360_000), "a session ends after so long at the latest")
+    refresh_grace_seconds: int = setting("30", parse.count(0, 300), "how long the previous refresh token still yields the same successor")
+    password_min: int = setting("8", parse.count(1, 128), "least length of a password, in characters")
+    password_weak: str = setting(
+        "auto",
+        parse.choice("auto", "warn", "refuse"),
+        "common passwords and those made of the account's own data; auto: warn on a workbench, refuse elsewhere",
+    )
+    hash_memory_kib: int = setting("19456", parse.count(8, 4_194_304), "Argon2id memory of one hash")
+    hash_time: int = setting("2", parse.count(1, 100), "Argon2id passes")
+    hash_parallelism: int = setting("1", parse.count(1, 64), "Argon2id lanes")
+    hash_budget_mib: int = setting("64", parse.count(1, 1_048_576), "memory that all running hashes together may hold")
+    cookie_domain: str = setting("", parse.text, "Domain of the access cookie; empty: this host only")
+    allow_http: bool = setting("no", parse.flag, "`yes` lets production run on a plain http:// public URL inside a private network")
+    log: str = setting("text", parse.choice("text", "json"), "form of the log on standard error")
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    # fmt: on
+
+    @property
+    def workbench(self) -> bool:
+        """A loopback http:// URL means a developer's own machine; anything else is production."""
+        return self.public_url.scheme == "http" and self.public_url.loopback
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach us by https, and so may keep Secure cookies."""
+        return self.public_url.scheme == "https"
+
+    @property
+    def weak_passwords_refused(self) -> bool:
+        return self.password_weak == "refuse" or (self.password_weak == "auto" and not self.workbench)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What is known of a setting before it has a value."""
+
+    name: str
+    default: str
+    parse: Callable[[str], Any]
+    doc: str
+    secret: bool = False
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + self.name.upper()
+
+
+def declared() -> dict[str, Declared]:
+    """Every setting by its lower-case name, the limits included."""
+    plain = [
+        Declared(f.name, f.metadata["text"], f.metadata["parse"], f.metadata["doc"], f.metadata["secret"])
+        for f in fields(Settings)
+        if f.metadata
+    ]
+    limits = [
+        Declared(LIMIT_PREFIX + name, limit.default, parse.limit, f"{limit.doc}; keyed by {limit.keyed_by}")
+        for name, limit in LIMITS.items()
+    ]
+    return {known.name: known for known in plain + limits}

@@ -1,0 +1,160 @@
+"""Where the settings come from: the environment, `_FILE`s, a TOML file or a dict; every fault is told at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from authsvc.config.settings import LIMIT_PREFIX, PREFIX, Declared, Settings, declared
+from authsvc.problems import Refused
+
+FILE_SUFFIX = "_FILE"
+CONFIG_FILE = PREFIX + "CONFIG"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A setting's text as somebody wrote it, and where they wrote it."""
+
+    text: str
+    source: str
+
+
+def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings of a process: the environment wins over the file named by AUTHSVC_CONFIG."""
+    environ = os.environ if environ is None else environ
+    faults: list[str] = []
+    given = _from_file(environ, faults) | _from_variables(environ, faults)
+    return _settings(given, faults)
+
+
+def from_dict(values: Mapping[str, Any]) -> Settings:
+    """Settings of an embedded app, by their lower-case names. Nothing else is read, so two apps never mix."""
+    faults: list[str] = []
+    return _settings(_given(values, "dict", faults), faults)
+
+
+def show(settings: Settings) -> list[dict[str, str]]:
+    """Every setting with its value as text (secrets masked), its source and its meaning."""
+    rows = []
+    for known in declared().values():
+        value = _value(settings, known)
+        shown = ("••••" if value else "") if known.secret else _as_text(value)
+        source = settings.sources.get(known.name, "default")
+        rows.append({"name": known.variable, "value": shown, "source": source, "default": known.default, "doc": known.doc})
+    return rows
+
+
+def _from_variables(environ: Mapping[str, str], faults: list[str]) -> dict[str, Given]:
+    given: dict[str, Given] = {}
+    for variable in sorted(environ):
+        if not variable.startswith(PREFIX) or variable == CONFIG_FILE:
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        from_file = name not in declared() and variable.endswith(FILE_SUFFIX)
+        name = name.removesuffix(FILE_SUFFIX.lower()) if from_file else name
+        if name not in declared():
+            faults.append(_unknown(variable, PREFIX + name.upper()))
+        elif name in given:
+            faults.append(f"{PREFIX}{name.upper()}: give the value or the _FILE, not both")
+        elif not from_file:
+            given[name] = Given(environ[variable], "environment")
+        elif (content := _read(environ[variable], variable, faults)) is not None:
+            given[name] = Given(content, variable)
+    return given
+
+
+def _from_file(environ: Mapping[str, str], faults: list[str]) -> dict[str, Given]:
+    path = environ.get(CONFIG_FILE)
+    content = _read(path, CONFIG_FILE, faults) if path else None
+    if content is None:
+        return {}
+    try:
+        values = tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        faults.append(f"{CONFIG_FILE}: {path} is not TOML ({error})")
+        return {}
+    return _given(values, str(path), faults)
+
+
+def _given(values: Mapping[str, Any], source: str, faults: list[str]) -> dict[str, Given]:
+    given: dict[str, Given] = {}
+    for name, value in values.items():
+        if name not in declared():
+            faults.append(_unknown(name, name))
+        elif isinstance(value, dict) or value is None:
+            faults.append(f"{name}: use text, a number, yes or no, or a list")
+        else:
+            given[name] = Given(_as_text(value), source)
+    return given
+
+
+def _settings(given: Mapping[str, Given], faults: list[str]) -> Settings:
+    values: dict[str, Any] = {}
+    for known in declared().values():
+        item = given.get(known.name, Given(known.default, "default"))
+        try:
+            values[known.name] = known.parse(item.text)
+        except ValueError as error:
+            faults.append(f"{known.variable}: {error}" + (f" (from {item.source})" if item.source != "environment" else ""))
+    if not faults:
+        settings = _assemble(values, {name: item.source for name, item in given.items()})
+        faults.extend(_contradictions(settings))
+    if faults:
+        raise Refused("the settings are not usable:\n" + "\n".join(f"  - {fault}" for fault in faults))
+    return settings
+
+
+def _assemble(values: dict[str, Any], sources: Mapping[str, str]) -> Settings:
+    limits = {name.removeprefix(LIMIT_PREFIX): values.pop(name) for name in list(values) if name.startswith(LIMIT_PREFIX)}
+    values["issuer"] = values["issuer"] or str(values["public_url"])
+    values["audience"] = values["audience"] or str(values["public_url"])
+    return Settings(**values, limits=limits, sources=sources)
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    """Rules that hold between settings; production is stricter."""
+    found = []
+    if settings.hash_memory_kib > settings.hash_budget_mib * 1024:
+        found.append(f"{PREFIX}HASH_MEMORY_KIB: one hash needs more than {PREFIX}HASH_BUDGET_MIB allows")
+    if settings.hash_memory_kib < 8 * settings.hash_parallelism:
+        found.append(f"{PREFIX}HASH_MEMORY_KIB: Argon2 needs 8 KiB for each lane (RFC 9106 section 3.1)")
+    if not settings.workbench and not settings.secure and not settings.allow_http:
+        found.append(f"{PREFIX}PUBLIC_URL: use https (or {PREFIX}ALLOW_HTTP=yes inside a private network)")
+    domain, host = settings.cookie_domain, settings.public_url.host
+    if domain and host != domain and not host.endswith("." + domain):
+        found.append(f"{PREFIX}COOKIE_DOMAIN: {host} is not within {domain}")
+    return found
+
+
+def _unknown(shown: str, full: str) -> str:
+    close = difflib.get_close_matches(full.lower().removeprefix(PREFIX.lower()), declared(), n=1)
+    hint = f"; did you mean {(PREFIX + close[0].upper()) if shown.startswith(PREFIX) else close[0]}?" if close else ""
+    return f"{shown}: no such setting{hint}"
+
+
+def _read(path: str, variable: str, faults: list[str]) -> str | None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        faults.append(f"{variable}: cannot read {path} ({error})")
+        return None
+
+
+def _value(settings: Settings, known: Declared) -> Any:
+    if known.name.startswith(LIMIT_PREFIX):
+        return settings.limits[known.name.removeprefix(LIMIT_PREFIX)]
+    return getattr(settings, known.name)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ",".join(str(item) for item in value)
+    return str(value)

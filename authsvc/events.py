@@ -1,0 +1,52 @@
+"""Every event name: one vocabulary for audit, webhooks and metrics. Recording them is store/events.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A kind of thing that happens to an account, in the past tense."""
+
+    name: str
+    meaning: str
+
+
+USER_REGISTERED = Event("user.registered", "Somebody made an account for themselves.")
+USER_CREATED = Event("user.created", "An administrator made an account.")
+USER_UPDATED = Event("user.updated", "Fields of an account changed; `data.fields` names them.")
+USER_DISABLED = Event("user.disabled", "An account was disabled and its sessions ended.")
+USER_DELETED = Event("user.deleted", "An account was deleted with all that hung on it.")
+ROLE_CHANGED = Event("role.changed", "The roles of an account changed.")
+LOGIN_SUCCEEDED = Event("login.succeeded", "A session was opened; `data.amr` says how.")
+LOGIN_FAILED = Event("login.failed", "A sign-in or a confirmation of identity was refused; `data.reason` says why.")
+SESSION_REVOKED = Event("session.revoked", "A session was ended before its time.")
+SESSION_REUSE_DETECTED = Event("session.reuse_detected", "A spent refresh token came back: its session was ended.")
+PASSWORD_CHANGED = Event("password.changed", "The password of an account was set.")
+
+EVENTS: tuple[Event, ...] = tuple(value for value in globals().values() if isinstance(value, Event))
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Who made an event happen, and from where. `label`, `ip` and `user_agent` are personal data."""
+
+    actor_type: str = "anonymous"
+    actor_id: str | None = None
+    label: str | None = None
+    session_id: str | None = None
+    ip: str | None = None
+    user_agent: str | None = None
+    request_id: str | None = None
+
+    def by_user(self, user_id: str, label: str, session_id: str | None = None) -> Cause:
+        """The same cause, once it is known who it was."""
+        return replace(self, actor_type="user", actor_id=user_id, label=label, session_id=session_id)
+
+    def labelled(self, label: str) -> Cause:
+        """The same cause with the name that the caller gave, whether or not it exists."""
+        return replace(self, label=label)
+
+
+CLI = Cause(actor_type="cli", label="authsvc")

@@ -1,0 +1,46 @@
+"""From an access token to the caller: genuine, of the present generation, of a live session and an active account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from authsvc.flows.core import Core
+from authsvc.flows.sessions import is_live
+from authsvc.problems import Problem
+from authsvc.store.sessions import Session
+from authsvc.store.users import ACTIVE, User
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is calling. The claims are as good as the store: a change of roles starts a new generation."""
+
+    user: User
+    session: Session
+    claims: Mapping[str, Any]
+
+    @property
+    def roles(self) -> list[str]:
+        roles: list[str] = self.claims["roles"]
+        return roles
+
+    @property
+    def caps(self) -> list[str]:
+        caps: list[str] = self.claims["caps"]
+        return caps
+
+
+def authenticate(core: Core, token: str) -> Caller:
+    """The caller whom an access token names; raises invalid_token or token_expired."""
+    claims = core.tokens.verify(token)
+    with core.store.read() as tx:
+        found = tx.sessions.with_user(claims["sid"])
+    if found is None:
+        raise Problem("invalid_token", "The session has ended.")
+    session, user = found
+    current = user.status == ACTIVE and user.generation == claims["gen"] and user.id == claims["sub"]
+    if not current or not is_live(core, session, core.world.now()):
+        raise Problem("invalid_token", "The session has ended.")
+    return Caller(user, session, claims)

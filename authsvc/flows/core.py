@@ -1,0 +1,29 @@
+"""What every act needs, put together once by app.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from authsvc.config.settings import Settings
+from authsvc.http.cookies import Cookie
+from authsvc.primitives.buckets import MemoryBuckets
+from authsvc.primitives.jwts import AccessTokens
+from authsvc.primitives.keyring import Keyring
+from authsvc.primitives.passwords import Hasher
+from authsvc.store.sqlite import Store
+from authsvc.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The parts that acts are made of."""
+
+    settings: Settings
+    world: World
+    keyring: Keyring
+    store: Store
+    hasher: Hasher
+    tokens: AccessTokens
+    memory_buckets: MemoryBuckets
+    access_cookie: Cookie
+    refresh_cookie: Cookie

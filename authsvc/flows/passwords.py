@@ -1,0 +1,38 @@
+"""What a password must be to be set, and how one is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from authsvc.flows.core import Core
+from authsvc.primitives import ids
+from authsvc.problems import Fault, Problem
+from authsvc.rules.strength import weakness
+from authsvc.store.users import User
+
+
+def accept(core: Core, password: str, own: Iterable[str | None], *, field: str = "password") -> list[Fault]:
+    """Raise for a password that may not be set; the warnings about one that may. The password is normalised already."""
+    if len(password) < core.settings.password_min:
+        least = core.settings.password_min
+        raise Problem("invalid_request", errors=[Fault(field, "too_short", f"At least {least} characters.")])
+    why = weakness(password, own)
+    if why is None:
+        return []
+    fault = Fault(field, "password_weak", why)
+    if core.settings.weak_passwords_refused:
+        raise Problem("invalid_request", errors=[fault])
+    return [fault]
+
+
+def generated(core: Core) -> str:
+    """A password for somebody who gave none."""
+    return ids.readable_secret(core.world)
+
+
+def check(core: Core, user: User | None, password: str) -> tuple[bool, str | None]:
+    """Whether it is this user's password, at the same cost for no user; and its new hash if the old one is outdated."""
+    encoded = user.password_hash if user else None
+    right = core.hasher.verify(encoded, password)
+    stale = right and encoded is not None and core.hasher.is_stale(encoded)
+    return right, core.hasher.hash(password) if stale else None

@@ -1,0 +1,200 @@
+"""Sessions: opened by a sign-in, kept by refreshing, ended by logout. Tokens are made here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from authsvc import events
+from authsvc.events import Cause
+from authsvc.flows.core import Core
+from authsvc.flows.users import Account, public
+from authsvc.primitives import ids, refresh
+from authsvc.primitives.refresh import RefreshToken
+from authsvc.problems import Problem
+from authsvc.rules.access import caps_of
+from authsvc.store.sessions import Session
+from authsvc.store.tx import Tx
+from authsvc.store.users import ACTIVE, User
+
+AAL1 = "aal1"  # one factor (NIST SP 800-63B)
+# How far the clock may step back between a refresh and its repetition and still be believed.
+CLOCK_STEP_MS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a sign-in or a refresh gives. Durations in seconds."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    refresh_expires_in: int
+    session: Session
+    user: dict[str, Any]
+
+
+def open_session(tx: Tx, core: Core, user: User, amr: Sequence[str], cause: Cause) -> Session:
+    """A new session inside a write block. Every sign-in gets its own, so none can be fixed beforehand."""
+    now = core.world.now()
+    session = Session(
+        id=ids.new(ids.SESSION, core.world),
+        user_id=user.id,
+        kid=core.keyring.current.kid,
+        counter=0,
+        rotated_at=now,
+        created_at=now,
+        last_seen_at=now,
+        expires_at=now + core.settings.session_seconds * 1000,
+        ended_at=None,
+        auth_time=now,
+        amr=" ".join(amr),
+        acr=AAL1,
+        ip=cause.ip,
+        user_agent=cause.user_agent,
+        label=None,
+    )
+    tx.sessions.add(session)
+    return session
+
+
+def tokens(core: Core, account: Account, session: Session) -> Tokens:
+    """The tokens of a session as it stands. Made after the commit: nothing here needs the store."""
+    user, key = account.user, core.keyring.get(session.kid)
+    if key is None:
+        raise Problem("invalid_token", reason=f"session {session.id} was made under a key that is gone")
+    seen = public(user, account.all_roles, caps_of(account.roles))
+    claims = {
+        "sub": user.id,
+        "sid": session.id,
+        "gen": user.generation,
+        "auth_time": session.auth_time // 1000,
+        "amr": session.amr.split(),
+        "acr": session.acr,
+        "roles": seen["roles"],
+        "caps": seen["caps"],
+        "email": user.email,
+        "email_verified": seen["email_verified"],
+        **{claim.name: _dig(seen, claim.source) for claim in core.settings.claims},
+    }
+    left = (session.expires_at - core.world.now()) // 1000
+    return Tokens(
+        access_token=core.tokens.issue(claims),
+        refresh_token=refresh.mint(key, session.id, session.counter),
+        expires_in=core.tokens.seconds,
+        refresh_expires_in=max(0, min(core.settings.refresh_seconds, left)),
+        session=session,
+        user=seen,
+    )
+
+
+def rotate(core: Core, text: str, cause: Cause) -> Tokens:
+    """Spend a refresh token for its successor (RFC 9700 section 4.14.2).
+
+    The previous token yields the same successor for a short while, for clients that lost the answer or ask twice at
+    once. A token spent longer ago was copied by somebody: its session ends.
+    """
+    token = _genuine(core, text)
+    now = core.world.now()
+    with core.store.write() as tx:
+        account, session = _usable(tx, core, token, now)
+        rotated = tx.sessions.rotate(session.id, token.counter, now=now, ip=cause.ip, user_agent=cause.user_agent)
+        reused = rotated is None and not _is_repetition(core, session, token, now)
+        if reused and _is_certain(session, token, now):
+            tx.sessions.end(session.id, session.user_id, now)
+            about = cause.by_user(session.user_id, account.user.email, session.id)
+            tx.events.record(events.SESSION_REUSE_DETECTED, about, subject=session.user_id, outcome="failure")
+    if reused:
+        raise Problem("invalid_token", "This refresh token was used before.")
+    return tokens(core, account, rotated or session)
+
+
+def revoke(core: Core, *, session_id: str, user_id: str, cause: Cause) -> bool:
+    """End one session of this user; False when there was none to end."""
+    now = core.world.now()
+    with core.store.write() as tx:
+        ended = tx.sessions.end(session_id, user_id, now)
+        if ended:
+            tx.events.record(events.SESSION_REVOKED, cause, subject=user_id, data={"session_id": session_id})
+    return ended
+
+
+def revoke_by_token(core: Core, text: str, cause: Cause) -> None:
+    """Log out with any credential of the session (RFC 7009); what is no credential of ours is already logged out."""
+    try:
+        session_id = (
+            _genuine(core, text).session_id if text.startswith(refresh.PREFIX) else core.tokens.verify(text, allow_expired=True)["sid"]
+        )
+    except Problem as problem:
+        if problem.code != "invalid_token":
+            raise
+        return
+    with core.store.read() as tx:
+        found = tx.sessions.with_user(session_id)
+    if found:
+        session, user = found
+        revoke(core, session_id=session.id, user_id=user.id, cause=cause.by_user(user.id, user.email, session.id))
+
+
+def revoke_all(core: Core, user: User, cause: Cause, *, but: str | None) -> None:
+    """End all sessions of a user, except perhaps the current one."""
+    now = core.world.now()
+    with core.store.write() as tx:
+        for session_id in tx.sessions.end_all(user.id, now, but=but):
+            tx.events.record(events.SESSION_REVOKED, cause, subject=user.id, data={"session_id": session_id})
+
+
+def page(core: Core, user_id: str, *, before: str, limit: int) -> list[Session]:
+    """Live sessions of a user, newest first."""
+    now = core.world.now()
+    with core.store.read() as tx:
+        return tx.sessions.page(user_id, before=before, limit=limit, now=now, idle_since=now - core.settings.refresh_seconds * 1000)
+
+
+def is_live(core: Core, session: Session, now: int) -> bool:
+    """Whether a session still counts: not ended, not too old, not idle for too long."""
+    idle_since = now - core.settings.refresh_seconds * 1000
+    return session.ended_at is None and session.expires_at > now and session.last_seen_at > idle_since
+
+
+def _genuine(core: Core, text: str) -> RefreshToken:
+    """A refresh token that we made, whether or not it still counts."""
+    token = refresh.parse(text)
+    if token is None:
+        raise Problem("invalid_token")
+    with core.store.read() as tx:
+        found = tx.sessions.with_user(token.session_id)
+    key = core.keyring.get(found[0].kid) if found else core.keyring.current
+    if key is None or not refresh.is_genuine(token, key) or not found:
+        raise Problem("invalid_token")
+    return token
+
+
+def _usable(tx: Tx, core: Core, token: RefreshToken, now: int) -> tuple[Account, Session]:
+    """The session of a genuine token with its account, read anew; raises when it is over."""
+    found = tx.sessions.with_user(token.session_id)
+    if found is None or not is_live(core, found[0], now):
+        raise Problem("invalid_token", "The session has ended.")
+    session, user = found
+    if user.status != ACTIVE:
+        raise Problem("invalid_token", "The session has ended.")
+    return Account(user, tx.users.roles(user.id)), session
+
+
+def _is_repetition(core: Core, session: Session, token: RefreshToken, now: int) -> bool:
+    since = now - session.rotated_at
+    return token.counter == session.counter - 1 and -CLOCK_STEP_MS <= since <= core.settings.refresh_grace_seconds * 1000
+
+
+def _is_certain(session: Session, token: RefreshToken, now: int) -> bool:
+    """Whether it was surely copied. With a clock that was set back, the previous token may only be late; and a database
+    that was restored from a backup does not know the newest one: both are refused, but nobody is logged out."""
+    return token.counter < session.counter - 1 or (token.counter < session.counter and now >= session.rotated_at)
+
+
+def _dig(value: Any, source: str) -> Any:
+    """A dotted field of the user; None where a step is missing."""
+    for step in source.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    return value

@@ -1,0 +1,208 @@
+"""Accounts as their callers see them, and the acts that change them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from authsvc import events
+from authsvc.events import Cause
+from authsvc.flows.core import Core
+from authsvc.primitives import ids
+from authsvc.primitives.emails import Email
+from authsvc.problems import Problem
+from authsvc.rules.access import ADMIN, BUILT_IN_ROLES, USER
+from authsvc.store.tx import Tx
+from authsvc.store.users import ACTIVE, DISABLED, User
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account with the roles granted to it."""
+
+    user: User
+    roles: Sequence[str]
+
+    @property
+    def all_roles(self) -> list[str]:
+        """The granted roles and the one that everybody has."""
+        return sorted({*self.roles, USER})
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """What an account begins with."""
+
+    email: Email
+    name: str | None = None
+    phone_number: str | None = None
+    locale: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    roles: Sequence[str] = ()
+
+
+def public(user: User, roles: Sequence[str], caps: Sequence[str]) -> dict[str, Any]:
+    """The User object of the contract. Hashes and secrets are not among its members."""
+    return {
+        "id": user.id,
+        "email": user.email,
+        "email_verified": user.email_verified_at is not None,
+        "phone_number": user.phone_number,
+        "phone_number_verified": user.phone_verified_at is not None,
+        "name": user.name,
+        "picture": user.picture,
+        "locale": user.locale,
+        "status": user.status,
+        "roles": roles,
+        "caps": caps,
+        "mfa_enabled": False,
+        "has_password": user.password_hash is not None,
+        "metadata": json.loads(user.metadata) if user.metadata != "{}" else {},
+        "app_metadata": json.loads(user.app_metadata) if user.app_metadata != "{}" else {},
+        "created_at": timestamp(user.created_at),
+        "updated_at": timestamp(user.updated_at),
+        "last_login_at": timestamp(user.last_login_at),
+    }
+
+
+def timestamp(milliseconds: int | None) -> str | None:
+    """RFC 3339 in UTC, to the millisecond."""
+    if milliseconds is None:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def insert(tx: Tx, core: Core, new: NewUser, password_hash: str | None) -> User:
+    """Add the account inside a write block; raises email_taken. Recording the event is the caller's."""
+    now = core.world.now()
+    user = User(
+        id=ids.new(ids.USER, core.world),
+        email=new.email.address,
+        email_key=new.email.key,
+        email_verified_at=None,
+        phone_number=new.phone_number,
+        phone_verified_at=None,
+        name=new.name,
+        picture=None,
+        locale=new.locale,
+        status=ACTIVE,
+        password_hash=password_hash,
+        generation=1,
+        version=1,
+        metadata=json.dumps(new.metadata or {}, separators=(",", ":")),
+        app_metadata="{}",
+        created_at=now,
+        updated_at=now,
+        last_login_at=None,
+    )
+    if not tx.users.add(user):
+        raise Problem("email_taken")
+    if new.roles:
+        tx.users.set_roles(user.id, new.roles, now)
+    return user
+
+
+def change_profile(core: Core, user_id: str, values: Mapping[str, Any], cause: Cause, *, if_match: str | None) -> Account:
+    """Set some of name, picture, locale and metadata; absent ones stay. `if_match` is an ETag, or None for any."""
+    columns = {name: json.dumps(value, separators=(",", ":")) if name == "metadata" else value for name, value in values.items()}
+    with core.store.write() as tx:
+        user = _existing(tx.users.get(user_id))
+        if if_match not in (None, "*", etag(user)):
+            raise Problem("precondition_failed")
+        if columns:
+            user = tx.users.change(user_id, core.world.now(), **columns)
+            tx.events.record(events.USER_UPDATED, cause, subject=user_id, data={"fields": sorted(columns)})
+        return Account(user, tx.users.roles(user_id))
+
+
+def etag(user: User) -> str:
+    """The strong validator of an account's representation (RFC 9110 section 8.8.3)."""
+    return f'"{user.version}.{user.generation}.{user.last_login_at or 0}"'
+
+
+def find(core: Core, user_id: str) -> Account:
+    """An account by its id; raises not_found."""
+    with core.store.read() as tx:
+        user = _existing(tx.users.get(user_id))
+        return Account(user, tx.users.roles(user_id))
+
+
+def find_by_email(core: Core, email: Email) -> Account | None:
+    with core.store.read() as tx:
+        user = tx.users.by_email(email.key)
+        return Account(user, tx.users.roles(user.id)) if user else None
+
+
+def every(core: Core) -> Iterable[Account]:
+    """All accounts in the order of their making, read a page at a time so that no read is long."""
+    after = ""
+    while True:
+        with core.store.read() as tx:
+            page = [Account(user, tx.users.roles(user.id)) for user in tx.users.page(after=after, limit=500)]
+        yield from page
+        if not page:
+            return
+        after = page[-1].user.id
+
+
+def set_status(core: Core, user_id: str, status: str, cause: Cause) -> Account:
+    """Disable an account, which ends its sessions at once, or enable it again."""
+    now = core.world.now()
+    with core.store.write() as tx:
+        user = _existing(tx.users.get(user_id))
+        if user.status != status:
+            if status == DISABLED:
+                _keep_an_admin(tx, user_id)
+            user = tx.users.change(user_id, now, status=status)
+            tx.users.outdate(user_id)
+            tx.sessions.end_all(user_id, now)
+            event = events.USER_DISABLED if status == DISABLED else events.USER_UPDATED
+            tx.events.record(event, cause, subject=user_id, data={"fields": ["status"]})
+        return Account(user, tx.users.roles(user_id))
+
+
+def delete(core: Core, user_id: str, cause: Cause) -> None:
+    """Remove an account and all that hangs on it. Never the last admin."""
+    with core.store.write() as tx:
+        _existing(tx.users.get(user_id))
+        _keep_an_admin(tx, user_id)
+        tx.users.delete(user_id)
+        tx.events.record(events.USER_DELETED, cause, subject=user_id)
+
+
+def change_roles(core: Core, user_id: str, cause: Cause, *, grant: Iterable[str] = (), ungrant: Iterable[str] = ()) -> Account:
+    """Grant and take away roles. It counts at once: access tokens made before are refused."""
+    grant, ungrant = set(grant), set(ungrant)
+    refuse_unknown_roles(grant)
+    with core.store.write() as tx:
+        user = _existing(tx.users.get(user_id))
+        before = tx.users.roles(user_id)
+        after = sorted(({*before} | grant) - ungrant - {USER})
+        if after != before:
+            if ADMIN in before and ADMIN not in after:
+                _keep_an_admin(tx, user_id)
+            tx.users.set_roles(user_id, after, core.world.now())
+            user = tx.users.outdate(user_id)
+            tx.events.record(events.ROLE_CHANGED, cause, subject=user_id, data={"before": before, "after": after})
+        return Account(user, after)
+
+
+def refuse_unknown_roles(roles: Iterable[str]) -> None:
+    unknown = sorted(set(roles) - BUILT_IN_ROLES.keys())
+    if unknown:
+        raise Problem("not_found", f"There is no role {unknown[0]!r}.")
+
+
+def _keep_an_admin(tx: Tx, user_id: str) -> None:
+    """Raise where this would take away the last active admin. In the same block as the change, so two cannot race."""
+    if ADMIN in tx.users.roles(user_id) and not tx.users.others_with(ADMIN, user_id):
+        raise Problem("conflict", "This is the last admin.")
+
+
+def _existing(user: User | None) -> User:
+    if user is None:
+        raise Problem("not_found")
+    return user

@@ -1,0 +1,66 @@
+"""The fields that several bodies share, and how each is parsed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from authsvc.http import shapes
+from authsvc.http.shapes import Field
+from authsvc.primitives import emails, passwords
+from authsvc.primitives.emails import Email
+from authsvc.problems import Invalid
+
+METADATA_BYTES = 4_096
+PICTURE_LENGTH = 2_048
+
+
+def email(value: Any) -> Email:
+    return emails.parse(shapes.raw_text(value, most=emails.MAX_BYTES))
+
+
+def password(value: Any) -> str:
+    return passwords.normalise(shapes.raw_text(value, most=passwords.MAX_BYTES))
+
+
+def metadata(value: Any) -> dict[str, Any]:
+    """The user's own data: any object of at most 4 KiB."""
+    if not isinstance(value, dict):
+        raise Invalid("wrong_type", "This must be an object.")
+    try:
+        size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    except UnicodeEncodeError:
+        raise Invalid("invalid", "This is not valid Unicode.") from None
+    if size > METADATA_BYTES:
+        raise Invalid("too_long", f"At most {METADATA_BYTES} bytes as JSON.")
+    return value
+
+
+name = shapes.text(most=200)
+locale = shapes.matching(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}", "Use a language tag such as en or pt-BR (RFC 5646).", most=35)
+phone_number = shapes.matching(r"\+[1-9][0-9]{6,14}", "Use the international form, such as +14155550100 (E.164).", most=16)
+picture = shapes.matching(r"https?://[A-Za-z0-9._~:/?#\[\]!$&'()*+,;=%-]+", "Use an http(s) URL.", most=PICTURE_LENGTH)
+
+PROFILE = {
+    "name": Field(shapes.nullable(name)),
+    "locale": Field(shapes.nullable(locale)),
+    "picture": Field(shapes.nullable(picture)),
+    "metadata": Field(metadata),
+}
+# What a user has but may not set: naming one of these is `forbidden`, not `unknown_field`.
+NOT_THEIRS = frozenset(
+    {
+        "id",
+        "roles",
+        "caps",
+        "status",
+        "app_metadata",
+        "email_verified",
+        "phone_number_verified",
+        "mfa_enabled",
+        "has_password",
+        "created_at",
+        "updated_at",
+        "last_login_at",
+    }
+)

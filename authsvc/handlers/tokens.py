@@ -1,0 +1,42 @@
+"""/token/refresh and /token/revoke."""
+
+from __future__ import annotations
+
+from authsvc.flows import sessions
+from authsvc.flows.core import Core
+from authsvc.handlers.answers import cleared_cookies, token_response
+from authsvc.http.request import Request
+from authsvc.http.response import Response, answer
+from authsvc.http.shapes import Field, Shape, raw_text
+from authsvc.primitives.jwts import MAX_BYTES
+from authsvc.problems import Problem
+
+REFRESH = Shape({"refresh_token": Field(lambda value: raw_text(value, most=MAX_BYTES))})
+REVOKE = Shape(
+    {
+        "token": Field(lambda value: raw_text(value, most=MAX_BYTES)),
+        "token_type_hint": Field(lambda value: raw_text(value, most=100)),  # RFC 7009; a token shows its kind itself
+        "refresh_token": Field(lambda value: raw_text(value, most=MAX_BYTES)),
+    }
+)
+
+
+def presented(core: Core, request: Request) -> str | None:
+    """The credential that a token endpoint works on: of the header, else the body, else the cookies."""
+    token = request.bearer() or request.body.get("refresh_token") or request.body.get("token")
+    if token is None:
+        token = request.cookie(core.refresh_cookie.name) or request.cookie(core.access_cookie.name)
+        request.by_cookie = token is not None
+    return token
+
+
+def refresh(core: Core, request: Request) -> Response:
+    if request.token is None:
+        raise Problem("unauthenticated", "Send a refresh token: by cookie, as the bearer, or as `refresh_token`.")
+    return token_response(core, sessions.rotate(core, request.token, request.cause), cookies=request.by_cookie)
+
+
+def revoke(core: Core, request: Request) -> Response:
+    if request.token is not None:
+        sessions.revoke_by_token(core, request.token, request.cause)
+    return answer({"status": "revoked"}, headers=cleared_cookies(core))

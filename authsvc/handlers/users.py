@@ -1,0 +1,33 @@
+"""/user and /user/:user_id."""
+
+from __future__ import annotations
+
+from authsvc.flows import users
+from authsvc.flows.core import Core
+from authsvc.flows.users import Account
+from authsvc.handlers import fields
+from authsvc.http.request import Request
+from authsvc.http.response import Response, answer
+from authsvc.http.shapes import Shape
+from authsvc.rules.access import caps_of
+
+PROFILE = Shape(fields.PROFILE, reserved=fields.NOT_THEIRS, partial=True)
+
+
+def me(core: Core, request: Request) -> Response:
+    caller = request.caller
+    return answer(users.public(caller.user, caller.roles, caller.caps), headers=[("ETag", users.etag(caller.user))])
+
+
+def get(core: Core, request: Request) -> Response:
+    return _answer(users.find(core, request.params["user_id"]))
+
+
+def put(core: Core, request: Request) -> Response:
+    user_id, if_match = request.params["user_id"], request.header("IF_MATCH")
+    return _answer(users.change_profile(core, user_id, request.body, request.cause, if_match=if_match))
+
+
+def _answer(account: Account) -> Response:
+    body = users.public(account.user, account.all_roles, caps_of(account.roles))
+    return answer(body, headers=[("ETag", users.etag(account.user))])

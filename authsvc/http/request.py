@@ -1,0 +1,100 @@
+"""One request, read once from the WSGI environ (PEP 3333)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from authsvc.http import cookies
+from authsvc.problems import Problem, ambiguous
+
+MAX_HEADER = 16_384
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)  # RFC 6750 section 2.1
+
+
+class Request:
+    """What a handler may know. `client` and everything below it is filled in as wsgi.py goes along."""
+
+    __slots__ = ("body", "by_cookie", "caller", "cause", "client", "environ", "id", "limits", "method", "params", "query", "token")
+
+    def __init__(self, environ: Mapping[str, Any], request_id: str) -> None:
+        self.environ = environ
+        self.method: str = environ["REQUEST_METHOD"]
+        self.id = request_id
+        self.client = ""
+        self.params: Mapping[str, str] = {}
+        self.body: dict[str, Any] = {}
+        self.query: dict[str, Any] = {}
+        self.caller: Any = None
+        self.cause: Any = None
+        self.token: str | None = None
+        self.by_cookie = False
+        self.limits: list[tuple[str, str]] = []
+
+    @property
+    def path(self) -> str:
+        """The path below the mount point, decoded. Raises not_found for what is no UTF-8: no route is spelled so."""
+        raw: str = self.environ.get("PATH_INFO", "")
+        if raw.isascii():
+            return raw
+        try:
+            return raw.encode("latin-1").decode("utf-8")
+        except UnicodeError:
+            raise Problem("not_found") from None
+
+    def header(self, name: str) -> str | None:
+        """A header by its WSGI name without the prefix: `IF_MATCH`."""
+        value: str | None = self.environ.get("HTTP_" + name)
+        return value
+
+    def user_agent(self) -> str | None:
+        """What the client calls itself, cut to a size that can be kept; control characters never get through."""
+        agent = self.header("USER_AGENT")
+        return re.sub(r"[^\x20-\x7e]", "?", agent)[:256] if agent else None
+
+    def bearer(self) -> str | None:
+        """The token of the Authorization header. Another scheme is nobody we know; two headers are ambiguous."""
+        value = self.header("AUTHORIZATION")
+        if value is None:
+            return None
+        match = _BEARER.fullmatch(value.strip())
+        if match:
+            return match[1]
+        if "," in value:
+            raise ambiguous("There is more than one Authorization header.")
+        if value[:6].lower() == "bearer":
+            raise Problem("invalid_token", "The bearer token is malformed.")
+        raise Problem("unauthenticated", "Use the Bearer scheme.")
+
+    def cookie(self, name: str) -> str | None:
+        """The one cookie of this name. Two are ambiguous: a sibling domain may have planted one."""
+        header = self.header("COOKIE")
+        if not header:
+            return None
+        found = cookies.find(header, name)
+        if len(found) > 1:
+            raise ambiguous("A cookie was sent twice.")
+        return found[0] if found else None
+
+    def query_values(self) -> dict[str, str]:
+        """The query parameters. A repeated one is ambiguous."""
+        raw = self.environ.get("QUERY_STRING", "")
+        if not raw:
+            return {}
+        try:
+            pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=100)
+        except ValueError:
+            raise ambiguous("The query string is malformed.") from None
+        if len(dict(pairs)) != len(pairs):
+            raise ambiguous("A query parameter was sent twice.")
+        return dict(pairs)
+
+
+def request_id(environ: Mapping[str, Any], fresh: str) -> str:
+    """The caller's own id where it is harmless, else the fresh one."""
+    given = environ.get("HTTP_X_REQUEST_ID")
+    return given if given and _REQUEST_ID.fullmatch(given) else fresh

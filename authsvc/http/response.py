@@ -1,0 +1,73 @@
+"""Answers: JSON, nothing, or a problem (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from authsvc.problems import Problem
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+NO_CONTENT = 204
+
+Headers = list[tuple[str, str]]
+STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+@dataclass(slots=True)
+class Response:
+    """A status, a body and headers. Length, security headers and cookies of failure are wsgi.py's business."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str | None = None
+    headers: Headers = field(default_factory=list)
+
+
+def dumps(value: Any) -> str:
+    """Compact JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def answer(value: Any, status: int = 200, headers: Headers | None = None) -> Response:
+    """A JSON answer."""
+    return Response(status, dumps(value).encode(), JSON, headers or [])
+
+
+def nothing(headers: Headers | None = None) -> Response:
+    """204: done, and nothing to say."""
+    return Response(NO_CONTENT, headers=headers or [])
+
+
+def refusal(problem: Problem, base_url: str, request_id: str) -> Response:
+    """A problem as its caller sees it."""
+    members: dict[str, Any] = {
+        "type": f"{base_url}/problems/{problem.code}",
+        "title": problem.kind.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+        "request_id": request_id,
+    }
+    headers = list(problem.headers)
+    if problem.errors:
+        members["errors"] = [{"field": f.field, "code": f.code, "detail": f.detail} for f in problem.errors]
+    if problem.retry_after is not None:
+        members["retry_after"] = problem.retry_after
+        headers.append(("Retry-After", str(problem.retry_after)))
+    if problem.status == 401:
+        headers.append(("WWW-Authenticate", _challenge(problem.code)))
+    return Response(problem.status, dumps(members).encode(), PROBLEM, headers)
+
+
+def _challenge(code: str) -> str:
+    """RFC 6750 section 3; an error code only where a token was shown. Step-up is RFC 9470."""
+    errors = {
+        "invalid_token": 'error="invalid_token"',
+        "token_expired": 'error="invalid_token", error_description="expired"',
+        "reauthentication_required": 'error="insufficient_user_authentication", max_age="900"',
+    }
+    return 'Bearer realm="authsvc"' + (f", {errors[code]}" if code in errors else "")

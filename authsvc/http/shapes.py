@@ -1,0 +1,141 @@
+"""The declared form of bodies and queries: what is not declared is refused, what is declared arrives parsed."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from authsvc.problems import Fault, Invalid, Problem
+
+FORBIDDEN = "forbidden"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One member: how it is parsed (the parser raises Invalid), and what stands for it when it is absent."""
+
+    parse: Callable[[Any], Any]
+    required: bool = False
+    default: Any = None
+
+
+class Shape:
+    """A set of named fields. `reserved` names exist but are not the caller's to set: naming one is `forbidden`."""
+
+    def __init__(self, fields: Mapping[str, Field], *, reserved: frozenset[str] = frozenset(), partial: bool = False) -> None:
+        self.fields = fields
+        self.reserved = reserved
+        self.partial = partial
+
+    def parse(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The parsed values, absent ones by their default (a partial shape leaves them out). Raises a Problem."""
+        if self.reserved & values.keys():
+            raise Problem(FORBIDDEN, f"Not yours to set: {', '.join(sorted(self.reserved & values.keys()))}.")
+        faults = [Fault(name[:100], "unknown_field", "There is no such field.") for name in values if name not in self.fields]
+        parsed: dict[str, Any] = {}
+        for name, field in self.fields.items():
+            try:
+                if name in values and not (values[name] is None and not self.partial):
+                    parsed[name] = field.parse(values[name])
+                elif field.required:
+                    raise Invalid("required", "This field is needed.")
+                elif not self.partial:
+                    parsed[name] = field.default
+            except Invalid as error:
+                faults.append(Fault(name, error.code, error.detail))
+            except Problem as nested:
+                faults.extend(Fault(f"{name}.{fault.field}", fault.code, fault.detail) for fault in nested.errors)
+        if faults:
+            raise Problem("invalid_request", errors=faults)
+        return parsed
+
+
+EMPTY = Shape({})
+
+
+def text(*, most: int, least: int = 1) -> Callable[[Any], str]:
+    """One line of printable text, trimmed and in NFC. Lengths in characters."""
+
+    def parse(value: Any) -> str:
+        line = unicodedata.normalize("NFC", raw_text(value, most=most)).strip()
+        if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") or char in _BIDI for char in line):
+            raise Invalid("invalid", "Line breaks and control characters are not allowed.")
+        if len(line) < least:
+            raise Invalid("too_short", f"At least {least} characters.")
+        return line
+
+    return parse
+
+
+# Overrides and isolates of the bidirectional algorithm make a name read as something that it is not.
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def raw_text(value: Any, *, most: int) -> str:
+    """Any text, unchanged, that is Unicode throughout (no lone surrogates)."""
+    if not isinstance(value, str):
+        raise Invalid("wrong_type", "This must be text.")
+    if len(value) > most:
+        raise Invalid("too_long", f"At most {most} characters.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise Invalid("invalid", "This is not valid Unicode.") from None
+    return value
+
+
+def matching(pattern: str, detail: str, *, most: int) -> Callable[[Any], str]:
+    """Text of one form, given as a regular expression for the whole of it."""
+    compiled = re.compile(pattern)
+
+    def parse(value: Any) -> str:
+        if not compiled.fullmatch(raw_text(value, most=most)):
+            raise Invalid("invalid", detail)
+        return str(value)
+
+    return parse
+
+
+def flag(value: Any) -> bool:
+    """A JSON boolean, or what a form sends for one."""
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "on"):
+        return True
+    if value in ("false", "off", ""):
+        return False
+    raise Invalid("wrong_type", "This must be true or false.")
+
+
+def whole(least: int, most: int) -> Callable[[Any], int]:
+    """A whole number within bounds, as JSON or as digits in a query."""
+
+    def parse(value: Any) -> int:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+            value = int(value)
+        if type(value) is not int:
+            raise Invalid("wrong_type", "This must be a whole number.")
+        if not least <= value <= most:
+            raise Invalid("not_allowed", f"From {least} to {most}.")
+        return value
+
+    return parse
+
+
+def nested(shape: Shape) -> Callable[[Any], dict[str, Any]]:
+    """An object of its own shape."""
+
+    def parse(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise Invalid("wrong_type", "This must be an object.")
+        return shape.parse(value)
+
+    return parse
+
+
+def nullable(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Null clears the value."""
+    return lambda value: None if value is None else parse(value)

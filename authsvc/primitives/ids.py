@@ -1,0 +1,38 @@
+"""Ids: a kind prefix, then 48 bits of time and 80 of chance, in an alphabet that sorts as the time does."""
+
+from __future__ import annotations
+
+import re
+
+from authsvc.world import World
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32, lower case
+LENGTH = 26
+RANDOM_BYTES = 10
+
+USER = "usr"
+SESSION = "ses"
+EVENT = "evt"
+
+_PATTERN = re.compile(f"[a-z]{{3}}_[{ALPHABET}]{{{LENGTH}}}")
+
+
+def new(prefix: str, world: World) -> str:
+    """A fresh id of one kind."""
+    number = (world.now() << 80) | int.from_bytes(world.random_bytes(RANDOM_BYTES), "big")
+    return f"{prefix}_{_base32(number, LENGTH)}"
+
+
+def is_id(text: str, prefix: str) -> bool:
+    """Whether the text has the form of an id of this kind."""
+    return text.startswith(prefix) and _PATTERN.fullmatch(text) is not None
+
+
+def readable_secret(world: World) -> str:
+    """A generated password: 20 characters of 5 bits each, in groups that can be read aloud."""
+    digits = _base32(int.from_bytes(world.random_bytes(13), "big") >> 4, 20)
+    return "-".join(digits[start : start + 5] for start in range(0, 20, 5))
+
+
+def _base32(number: int, length: int) -> str:
+    return "".join(ALPHABET[(number >> (5 * place)) & 31] for place in range(length - 1, -1, -1))

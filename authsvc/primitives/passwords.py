@@ -1,0 +1,111 @@
+"""Password hashing: Argon2id (RFC 9106) within a memory budget. Which passwords are too weak is rules/strength.py."""
+
+from __future__ import annotations
+
+import base64
+import os
+import threading
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from authsvc.problems import Invalid, busy
+from authsvc.world import World
+
+MAX_BYTES = 1_024
+SALT_BYTES = 16
+HASH_BYTES = 32
+QUEUE_LENGTH = 16  # hashes that may wait for a slot; a seventeenth is told to come back
+QUEUE_SECONDS = 3.0
+
+
+def normalise(password: str) -> str:
+    """The one spelling that is hashed: NFC, so that every keyboard gives the same bytes. Raises Invalid."""
+    if len(password) > MAX_BYTES:
+        raise Invalid("too_long", f"At most {MAX_BYTES} bytes.")
+    if "\0" in password:
+        raise Invalid("invalid", "A password may not contain NUL.")
+    normal = unicodedata.normalize("NFC", password)
+    if len(normal.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise Invalid("too_long", f"At most {MAX_BYTES} bytes.")
+    return normal
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Argon2id parameters. Memory in KiB."""
+
+    memory_kib: int
+    time: int
+    parallelism: int
+
+
+class Hasher:
+    """Hashes and checks passwords, never holding more memory than the budget allows.
+
+    As many hashes run at once as fit the budget and the machine has processors; a few more may wait a short while;
+    anyone beyond that gets `busy` at once, so that a flood of logins cannot take the threads from all other requests.
+    """
+
+    def __init__(self, world: World, cost: Cost, *, budget_mib: int) -> None:
+        self._world = world
+        self._cost = cost
+        self.slots = max(1, min(budget_mib * 1024 // cost.memory_kib, os.cpu_count() or 1))
+        self._running = threading.Semaphore(self.slots)
+        self.admitted = self.slots + QUEUE_LENGTH
+        self._admitted = threading.Semaphore(self.admitted)
+        self._decoy = self._encode(world.random_bytes(SALT_BYTES), world.random_bytes(HASH_BYTES))
+
+    def hash(self, password: str) -> str:
+        """The PHC string of a normalised password."""
+        from argon2.low_level import Type, hash_secret
+
+        cost = self._cost
+        with self._slot():
+            return hash_secret(
+                password.encode(),
+                self._world.random_bytes(SALT_BYTES),
+                time_cost=cost.time,
+                memory_cost=cost.memory_kib,
+                parallelism=cost.parallelism,
+                hash_len=HASH_BYTES,
+                type=Type.ID,
+            ).decode("ascii")
+
+    def verify(self, encoded: str | None, password: str) -> bool:
+        """Whether this password made this hash. Without a hash it costs the same and is never true."""
+        from argon2.exceptions import VerifyMismatchError
+        from argon2.low_level import Type, verify_secret
+
+        with self._slot():
+            try:
+                return verify_secret((encoded or self._decoy).encode(), password.encode(), Type.ID) and encoded is not None
+            except VerifyMismatchError:
+                return False
+
+    def is_stale(self, encoded: str) -> bool:
+        """Whether the hash was made with other parameters than today's."""
+        return not encoded.startswith(self._parameters())
+
+    def _parameters(self) -> str:
+        cost = self._cost
+        return f"$argon2id$v=19$m={cost.memory_kib},t={cost.time},p={cost.parallelism}$"
+
+    def _encode(self, salt: bytes, digest: bytes) -> str:
+        return self._parameters() + "$".join(base64.b64encode(raw).rstrip(b"=").decode() for raw in (salt, digest))
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        self._world.slow("password hashing")
+        if not self._admitted.acquire(blocking=False):
+            raise busy("the queue for password hashing is full")
+        try:
+            if not self._running.acquire(timeout=QUEUE_SECONDS):
+                raise busy("waited too long for password hashing")
+            try:
+                yield
+            finally:
+                self._running.release()
+        finally:
+            self._admitted.release()

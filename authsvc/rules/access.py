@@ -1,0 +1,70 @@
+"""Who may call what: roles, caps and the `who` of the route table, as pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from authsvc.problems import Problem
+
+FRESH_SECONDS = 900  # how old a sign-in may be for sensitive acts
+
+ADMIN = "admin"
+USER = "user"
+BUILT_IN_ROLES: Mapping[str, tuple[str, ...]] = {ADMIN: ("*",), USER: ()}
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Whom a route lets in. `own` is the path parameter that must name the caller, unless they hold `cap`.
+
+    `token`: the handler works on the credential itself, whatever it is worth (refresh, logout). `fresh`: only a
+    caller who proved a short while ago who they are.
+    """
+
+    name: str
+    signed_in: bool = True
+    token: bool = False
+    fresh: bool = False
+    own: str | None = None
+    cap: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """What a caller shows: who they are, what they may do, and when they last proved it (ms)."""
+
+    user_id: str
+    caps: Sequence[str]
+    auth_time: int
+
+
+ANYONE = Who("anyone", signed_in=False)
+SIGNED_IN = Who("signed in")
+SIGNED_IN_LATELY = Who("signed in, lately", fresh=True)
+TOKEN_HOLDER = Who("holder of a token", signed_in=False, token=True)
+
+
+def self_or(cap: str) -> Who:
+    """The user that the path names, or a holder of the cap. To all others the path does not exist."""
+    return Who(f"self or {cap}", own="user_id", cap=cap)
+
+
+def holds(caps: Iterable[str], wanted: str) -> bool:
+    """Whether one of the caps covers the wanted one: itself, `resource:*` or `*`."""
+    resource = wanted.partition(":")[0]
+    return any(cap in ("*", wanted, f"{resource}:*") for cap in caps)
+
+
+def caps_of(roles: Iterable[str]) -> list[str]:
+    """The caps that these roles give together, sorted."""
+    return sorted({cap for role in roles for cap in BUILT_IN_ROLES.get(role, ())})
+
+
+def demand(who: Who, caller: Presented, params: Mapping[str, str], now: int) -> None:
+    """Raise unless this signed-in caller may use the route now (ms)."""
+    own = who.own is not None and params.get(who.own) == caller.user_id
+    if who.cap and not own and not holds(caller.caps, who.cap):
+        raise Problem("not_found" if who.own else "forbidden")
+    if who.fresh and now - caller.auth_time > FRESH_SECONDS * 1000:
+        raise Problem("reauthentication_required")

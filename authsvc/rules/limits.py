@@ -1,0 +1,52 @@
+"""Who shares a bucket: the key of each named limit, from what was sent and not from what exists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, ip_address
+
+IPV4_PREFIX = 24
+IPV6_PREFIX = 64
+IN_MEMORY = frozenset({"refresh", "read"})  # too cheap to ask the store; counted per process
+# The state of an account's own bucket would tell a stranger that somebody else is trying it.
+HIDDEN_KEYS = frozenset({"account"})
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a request before its handler runs. `address` is a folded e-mail key."""
+
+    ip: str
+    address: str | None = None
+    session: str | None = None
+
+
+def key(keyed_by: str, facts: Facts) -> str:
+    """The text that all requests of one bucket share."""
+    match keyed_by:
+        case "everyone":
+            return "all"
+        case "network":
+            return network(facts.ip)
+        case "address+network":
+            return f"{facts.address or ''} {network(facts.ip)}"
+        case "account":
+            # Without an address (a malformed body) only the sender's own network is slowed down.
+            return facts.address or network(facts.ip)
+        case "session" | "caller":
+            return facts.session or network(facts.ip)
+    raise LookupError(keyed_by)
+
+
+@lru_cache(maxsize=4096)
+def network(ip: str) -> str:
+    """The /24 or /64 that an address belongs to; an IPv4 address in IPv6 clothes is an IPv4 address."""
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return "unknown"
+    address = getattr(address, "ipv4_mapped", None) or address
+    prefix = IPV4_PREFIX if isinstance(address, IPv4Address) else IPV6_PREFIX
+    spare = address.max_prefixlen - prefix
+    return f"{type(address)(int(address) >> spare << spare)}/{prefix}"

@@ -1,0 +1,48 @@
+"""Token buckets shared by all processes. The arithmetic is primitives/buckets.py; the write itself is the check."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from authsvc.config.parse import Limit
+from authsvc.primitives.buckets import Charge, allowed, interval_ms, refused
+from authsvc.primitives.keyring import Keyring, Purpose, encode
+
+SWEPT_PER_CHARGE = 2  # rows that ride along: more leave than come, so the table stays as small as the traffic
+
+# Takes a token unless the bucket is empty (then the WHERE holds and nothing comes back). A time further ahead than
+# an empty bucket's comes from a clock that was set back, and counts as empty.
+_TAKE = """
+INSERT INTO buckets (name, key, full_at) VALUES (:name, :key, :now + :cost)
+ON CONFLICT (name, key) DO UPDATE SET full_at =
+  CASE WHEN buckets.full_at < :now THEN :now WHEN buckets.full_at > :now + :window THEN :now + :window ELSE buckets.full_at END + :cost
+WHERE CASE WHEN buckets.full_at < :now THEN :now ELSE buckets.full_at END + :cost <= :now + :window
+RETURNING full_at
+"""
+_STATE = "SELECT full_at FROM buckets WHERE name = :name AND key = :key"
+_SWEEP = """
+DELETE FROM buckets WHERE (name, key) IN (SELECT name, key FROM buckets WHERE full_at <= :now ORDER BY full_at LIMIT :most)
+"""
+
+
+class Buckets:
+    """Table buckets."""
+
+    def __init__(self, connection: sqlite3.Connection, keyring: Keyring) -> None:
+        self._connection = connection
+        self._keyring = keyring
+
+    def charge(self, name: str, key: str, limit: Limit, now: int) -> Charge:
+        """Take one token from a bucket, if it has one."""
+        cost = interval_ms(limit)
+        row = {"name": name, "key": self._hidden(name, key), "now": now, "cost": cost, "window": cost * limit.burst}
+        taken = self._connection.execute(_TAKE, row).fetchone()
+        if taken is None:
+            (full_at,) = self._connection.execute(_STATE, row).fetchone()
+            return refused(full_at, now, limit)
+        self._connection.execute(_SWEEP, {"now": now, "most": SWEPT_PER_CHARGE})
+        return allowed(taken[0], now, limit)
+
+    def _hidden(self, name: str, key: str) -> str:
+        """What stands for the key in the table: no address or e-mail can be read there."""
+        return encode(self._keyring.current.derive(Purpose.BUCKET, name, key)[:16])

@@ -1,0 +1,71 @@
+"""The audit trail: one door through which every event is recorded, each row sealed with a MAC."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from authsvc.events import Cause, Event
+from authsvc.primitives import ids
+from authsvc.primitives.keyring import Key, Keyring, Purpose, encode
+from authsvc.world import World
+
+SALT_BYTES = 16
+SEALED = ("id", "at", "action", "outcome", "actor_type", "actor_id", "subject", "session_id", "request_id", "data", "personal_mac", "kid")
+PERSONAL = ("personal_salt", "actor_label", "ip", "user_agent")
+_COLUMNS = (*SEALED, *PERSONAL, "mac")
+_INSERT = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join(':' + name for name in _COLUMNS)})"
+
+Row = Mapping[str, Any]
+
+
+class Events:
+    """Table events."""
+
+    def __init__(self, connection: sqlite3.Connection, keyring: Keyring, world: World) -> None:
+        self._connection = connection
+        self._keyring = keyring
+        self._world = world
+
+    def record(
+        self, event: Event, cause: Cause, *, subject: str | None = None, outcome: str = "success", data: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write one event into the same transaction as what it tells of. `data` holds no secret and no personal data."""
+        key = self._keyring.current
+        row: dict[str, Any] = {
+            "id": ids.new(ids.EVENT, self._world),
+            "at": self._world.now(),
+            "action": event.name,
+            "outcome": outcome,
+            "actor_type": cause.actor_type,
+            "actor_id": cause.actor_id,
+            "subject": subject,
+            "session_id": cause.session_id,
+            "request_id": cause.request_id,
+            "data": json.dumps(data or {}, separators=(",", ":"), sort_keys=True),
+            "kid": key.kid,
+            "personal_salt": encode(self._world.random_bytes(SALT_BYTES)),
+            "actor_label": cause.label,
+            "ip": cause.ip,
+            "user_agent": cause.user_agent,
+        }
+        row["personal_mac"] = personal_mac(key, row)
+        row["mac"] = row_mac(key, row)
+        self._connection.execute(_INSERT, row)
+
+
+def personal_mac(key: Key, row: Row) -> str:
+    """The MAC over the personal columns. Salted, so that once they are erased it cannot be used to guess them."""
+    return encode(key.derive(Purpose.PERSONAL, *_parts(row, PERSONAL)))
+
+
+def row_mac(key: Key, row: Row) -> str:
+    """The MAC over all else."""
+    return encode(key.derive(Purpose.AUDIT, *_parts(row, SEALED)))
+
+
+def _parts(row: Row, names: tuple[str, ...]) -> list[str]:
+    """Each column as text that tells NULL from the empty string."""
+    return ["-" if row[name] is None else f"+{row[name]}" for name in names]

@@ -1,0 +1,126 @@
+"""The store on SQLite: connections, and the two ways in, `read()` and `write()`. Opening a file is opening.py."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from authsvc.primitives.keyring import Keyring
+from authsvc.problems import unavailable
+from authsvc.store.faults import meaning
+from authsvc.store.tx import Tx
+from authsvc.store.writer import Writer
+from authsvc.world import World
+
+BUSY_MS = 5_000  # for readers; the writer waits in its own way (writer.py)
+CACHE_KIB = 8_192
+WAL_LIMIT_BYTES = 64 * 1024 * 1024
+
+# Connections of a parent process: a child must neither use nor close them, so it keeps them for ever.
+_abandoned: list[object] = []
+
+
+def connect(path: str, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
+    """A connection as every part of authsvc wants it: WAL, an fsync at each commit, explicit transactions."""
+    connection = sqlite3.connect(path, timeout=busy_ms / 1000, isolation_level=None, check_same_thread=False)
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "fullfsync=ON",  # macOS: a plain fsync does not reach the disk
+        "foreign_keys=ON",
+        "trusted_schema=OFF",
+        "cell_size_check=ON",
+        f"cache_size=-{CACHE_KIB}",
+        f"journal_size_limit={WAL_LIMIT_BYTES}",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+    return connection
+
+
+class Store:
+    """One database file. Safe for threads, for several processes, and for a fork."""
+
+    def __init__(self, path: str, keyring: Keyring, world: World, *, on_close: Callable[[], None]) -> None:
+        self.path = path
+        self._on_close = on_close
+        self._keyring = keyring
+        self._world = world
+        self._identity = _identity(path)
+        self._start()
+
+    def _start(self) -> None:
+        """Everything that belongs to one process."""
+        self._pid = os.getpid()
+        self._readers: deque[Tx] = deque()  # those at rest: never more than there were readers at once
+        self._writer = Writer(lambda: connect(self.path, busy_ms=0), self._check_file, self._world)
+
+    @property
+    def held(self) -> bool:
+        """Whether this thread is inside a write block."""
+        return self._writer.held
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """What is committed now. Each statement sees the latest; nothing is locked."""
+        self._after_fork()
+        self._check_file()
+        try:
+            reader = self._reader()
+            try:
+                yield reader
+            finally:
+                self._readers.append(reader)
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    @contextmanager
+    def write(self) -> Iterator[Tx]:
+        """The only way to write. Leaving the block means durable; an exception means undone."""
+        self._after_fork()
+        try:
+            with self._writer.turn() as connection:
+                yield Tx(connection, self._keyring, self._world)
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    def close(self) -> None:
+        """Finish writing, checkpoint, let go of the file."""
+        if self._pid != os.getpid():
+            return
+        while self._readers:
+            self._readers.pop().close()
+        self._writer.close()
+        self._on_close()
+
+    def _reader(self) -> Tx:
+        try:
+            return self._readers.pop()
+        except IndexError:
+            connection = connect(self.path)
+            connection.execute("PRAGMA query_only=ON").close()
+            return Tx(connection, self._keyring, self._world)
+
+    def _after_fork(self) -> None:
+        if self._pid != os.getpid():
+            _abandoned.append((self._writer, self._readers))
+            self._start()
+
+    def _check_file(self) -> None:
+        """Refuse to work on a file that is no longer the one at our path: what we wrote there would be lost."""
+        if _identity(self.path) != self._identity:
+            raise unavailable(f"store: {self.path} was removed or replaced while we run; restart authsvc")
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _translated(error: sqlite3.Error) -> Exception:
+    return meaning(error) or error

@@ -1,0 +1,47 @@
+"""What a transaction offers: one object per table, all on the same connection."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import cached_property
+
+from authsvc.primitives.keyring import Keyring
+from authsvc.store.buckets import Buckets
+from authsvc.store.events import Events
+from authsvc.store.readiness import Readiness
+from authsvc.store.sessions import Sessions
+from authsvc.store.users import Users
+from authsvc.world import World
+
+
+class Tx:
+    """A view of the store while a read or write block lasts."""
+
+    def __init__(self, connection: sqlite3.Connection, keyring: Keyring, world: World) -> None:
+        self._connection = connection
+        self._keyring = keyring
+        self._world = world
+
+    def close(self) -> None:
+        """Close the connection; only a reader's, which belongs to nobody else."""
+        self._connection.close()
+
+    @cached_property
+    def users(self) -> Users:
+        return Users(self._connection)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        return Sessions(self._connection)
+
+    @cached_property
+    def events(self) -> Events:
+        return Events(self._connection, self._keyring, self._world)
+
+    @cached_property
+    def buckets(self) -> Buckets:
+        return Buckets(self._connection, self._keyring)
+
+    @cached_property
+    def readiness(self) -> Readiness:
+        return Readiness(self._connection)

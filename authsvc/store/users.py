@@ -1,0 +1,119 @@
+"""Accounts and their roles: rows and SQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+ACTIVE = "active"
+DISABLED = "disabled"
+
+
+class User(NamedTuple):
+    """A row of users. `metadata` and `app_metadata` are JSON texts; times in ms."""
+
+    id: str
+    email: str
+    email_key: str
+    email_verified_at: int | None
+    phone_number: str | None
+    phone_verified_at: int | None
+    name: str | None
+    picture: str | None
+    locale: str | None
+    status: str
+    password_hash: str | None
+    generation: int
+    version: int
+    metadata: str
+    app_metadata: str
+    created_at: int
+    updated_at: int
+    last_login_at: int | None
+
+
+COLUMNS = ", ".join(User._fields)
+_INSERT = f"""
+INSERT INTO users ({COLUMNS}) VALUES ({", ".join(":" + name for name in User._fields)})
+ON CONFLICT (email_key) DO NOTHING RETURNING id
+"""
+CHANGEABLE = frozenset({"name", "picture", "locale", "metadata", "status", "password_hash", "last_login_at"})
+
+
+class Users:
+    """Tables users and user_roles."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def get(self, user_id: str) -> User | None:
+        return self._one("id = :value", user_id)
+
+    def by_email(self, email_key: str) -> User | None:
+        return self._one("email_key = :value", email_key)
+
+    def add(self, user: User) -> bool:
+        """Insert a new account; False when its e-mail address has one already."""
+        return self._connection.execute(_INSERT, user._asdict()).fetchone() is not None
+
+    def change(self, user_id: str, now: int, **values: Any) -> User:
+        """Set some columns; the version counts."""
+        if not values.keys() <= CHANGEABLE:
+            raise LookupError(values.keys() - CHANGEABLE)
+        sets = "".join(f"{name} = :{name}, " for name in values)
+        return self._changed(f"{sets}version = version + 1, updated_at = :now", user_id, now=now, **values)
+
+    def note_login(self, user_id: str, now: int) -> User:
+        """Remember when the account was last used. No change of the account: its version stays."""
+        return self._changed("last_login_at = :now", user_id, now=now)
+
+    def outdate(self, user_id: str) -> User:
+        """Start a new generation: every access token made before is refused from now on."""
+        return self._changed("generation = generation + 1", user_id)
+
+    def rehash(self, user_id: str, old: str, new: str) -> None:
+        """Put the same password's newer hash in place of the old one, if that still stands there."""
+        self._connection.execute(
+            "UPDATE users SET password_hash = :new WHERE id = :id AND password_hash = :old", {"id": user_id, "old": old, "new": new}
+        )
+
+    def delete(self, user_id: str) -> None:
+        """Remove the account; its sessions and roles go with it."""
+        self._connection.execute("DELETE FROM users WHERE id = :id", {"id": user_id})
+
+    def page(self, *, after: str, limit: int) -> list[User]:
+        """Accounts in the order of their making, from the one after this id."""
+        rows = self._connection.execute(
+            f"SELECT {COLUMNS} FROM users WHERE id > :after ORDER BY id LIMIT :limit", {"after": after, "limit": limit}
+        )
+        return [User._make(row) for row in rows]
+
+    def roles(self, user_id: str) -> list[str]:
+        """The roles granted to an account (not those that everybody has)."""
+        rows = self._connection.execute("SELECT role FROM user_roles WHERE user_id = :id ORDER BY role", {"id": user_id})
+        return [role for (role,) in rows]
+
+    def set_roles(self, user_id: str, roles: Iterable[str], now: int) -> None:
+        """Grant exactly these roles."""
+        self._connection.execute("DELETE FROM user_roles WHERE user_id = :id", {"id": user_id})
+        for role in sorted(set(roles)):
+            self._connection.execute(
+                "INSERT INTO user_roles (user_id, role, granted_at) VALUES (:id, :role, :now)", {"id": user_id, "role": role, "now": now}
+            )
+
+    def others_with(self, role: str, user_id: str) -> bool:
+        """Whether another active account has this role."""
+        found = self._connection.execute(
+            "SELECT 1 FROM user_roles r JOIN users u ON u.id = r.user_id WHERE r.role = :role AND u.id <> :id AND u.status = 'active' LIMIT 1",
+            {"role": role, "id": user_id},
+        )
+        return found.fetchone() is not None
+
+    def _one(self, condition: str, value: str) -> User | None:
+        row = self._connection.execute(f"SELECT {COLUMNS} FROM users WHERE {condition}", {"value": value}).fetchone()
+        return User._make(row) if row else None
+
+    def _changed(self, sets: str, user_id: str, **values: Any) -> User:
+        row = self._connection.execute(f"UPDATE users SET {sets} WHERE id = :id RETURNING {COLUMNS}", {"id": user_id, **values}).fetchone()
+        return User._make(row)

@@ -1,0 +1,158 @@
+"""One request in, one answer out (PEP 3333): the same steps for every route, so that no handler can forget one."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from authsvc.access_log import AccessLog
+from authsvc.events import Cause
+from authsvc.flows import authentication, limits
+from authsvc.flows.core import Core
+from authsvc.handlers.tokens import presented
+from authsvc.http import body, proxies
+from authsvc.http.origins import Origins
+from authsvc.http.request import Request, request_id
+from authsvc.http.response import STATUS_LINES, Response, nothing, refusal
+from authsvc.http.router import Router
+from authsvc.primitives import refresh
+from authsvc.problems import Problem
+from authsvc.routes import Route
+from authsvc.rules import access
+from authsvc.rules.access import Presented
+from authsvc.rules.limits import Facts
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+SECURITY_HEADERS = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Vary", "Origin"),
+]
+
+
+class Wsgi:
+    """The WSGI callable over one Core and one route table."""
+
+    def __init__(self, core: Core, routes: Iterable[Route]) -> None:
+        self._core = core
+        self._router = Router(routes)
+        self._base_url = str(core.settings.public_url)
+        self._origins = Origins(core.settings.public_url.origin, core.settings.app_origins)
+        self._access_log = AccessLog(core.world, as_json=core.settings.log == "json")
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        started = self._core.world.monotonic()
+        request = Request(environ, request_id(environ, self._core.world.random_bytes(12).hex()))
+        route, response = self._guarded(request)
+        content = b"" if request.method == "HEAD" else response.body
+        start_response(STATUS_LINES[response.status], self._headers(request, response))
+        self._access_log.write(request, route, response, self._core.world.monotonic() - started)
+        return [content]
+
+    def _guarded(self, request: Request) -> tuple[Route | None, Response]:
+        """The answer, whatever happens."""
+        route = None
+        try:
+            path = request.path
+            if request.method == "OPTIONS":
+                return None, self._options(request, path)
+            route, request.params = self._router.find(request.method, path)
+            return route, self._answer(request, route)
+        except Problem as problem:
+            if problem.reason:
+                self._core.world.log(f"{request.id}: {problem.code}: {problem.reason}")
+            return route, refusal(problem, self._base_url, request.id)
+        except Exception:  # noqa: BLE001 - the last resort: whatever it is, the caller gets an answer and the log the fault
+            self._core.world.log(f"{request.id}: internal error\n{traceback.format_exc()}")
+            return route, refusal(Problem("internal"), self._base_url, request.id)
+
+    def _answer(self, request: Request, route: Route) -> Response:
+        """Origin, credentials, body, limits, authority, then the handler.
+
+        What is wrong with the credentials or the body is told only after the limits were charged: a flood of bad
+        requests is a flood too.
+        """
+        core = self._core
+        request.client = proxies.client(request.environ, core.settings.trusted_proxies)
+        request.cause = Cause(ip=request.client, user_agent=request.user_agent(), request_id=request.id)
+        self._refuse_forged(request, route)
+        malformed = _attempt(self._parse, request, route)
+        unidentified = _attempt(self._identify, request, route)
+        self._charge(request, route)
+        for problem in (unidentified, malformed):
+            if problem is not None:
+                raise problem
+        if route.who.signed_in:
+            access.demand(route.who, _presented(request.caller), request.params, core.world.now())
+        return route.handler(core, request)
+
+    def _refuse_forged(self, request: Request, route: Route) -> None:
+        """A foreign site may not make a browser act for its user: by its cookies, or by a form."""
+        environ = request.environ
+        by_cookie = "HTTP_AUTHORIZATION" not in environ and "authsvc_" in environ.get("HTTP_COOKIE", "")
+        if route.unsafe and (by_cookie or body.media_type(environ) == body.FORM):
+            self._origins.refuse_foreign(environ)
+
+    def _parse(self, request: Request, route: Route) -> None:
+        if route.query is not None:
+            request.query = route.query.parse(request.query_values())
+        if request.method not in ("GET", "HEAD"):
+            request.body = route.body.parse(body.parse(request.environ))
+
+    def _identify(self, request: Request, route: Route) -> None:
+        if route.who.token:
+            request.token = presented(self._core, request)
+        elif route.who.signed_in:
+            token = request.bearer()
+            if token is None:
+                token = request.cookie(self._core.access_cookie.name)
+                request.by_cookie = True
+            if token is None:
+                raise Problem("unauthenticated")
+            caller = request.caller = authentication.authenticate(self._core, token)
+            request.cause = request.cause.by_user(caller.user.id, caller.user.email, caller.session.id)
+
+    def _charge(self, request: Request, route: Route) -> None:
+        if not route.limits:
+            return
+        charged = limits.charge(self._core, route.limits, _facts(request))
+        request.limits = limits.headers(charged)
+        limits.refuse_empty(charged)
+
+    def _options(self, request: Request, path: str) -> Response:
+        allowed = self._router.allowed(path)
+        return nothing([("Allow", allowed), *self._origins.preflight(request.environ, allowed)])
+
+    def _headers(self, request: Request, response: Response) -> list[tuple[str, str]]:
+        headers = [("X-Request-Id", request.id), *SECURITY_HEADERS, *request.limits, *response.headers]
+        headers += self._origins.headers(request.environ)
+        if response.content_type is not None:
+            headers.append(("Content-Type", response.content_type))
+            headers.append(("Content-Length", str(len(response.body))))
+        return headers
+
+
+def _attempt(step: Callable[[Request, Route], None], request: Request, route: Route) -> Problem | None:
+    try:
+        step(request, route)
+    except Problem as problem:
+        return problem
+    return None
+
+
+def _facts(request: Request) -> Facts:
+    """What the limits may be keyed by. The session that a refresh token claims is enough: its holder pays."""
+    caller = request.caller
+    if caller is not None:
+        return Facts(request.client, caller.user.email_key, caller.session.id)
+    email = request.body.get("email")
+    claimed = refresh.parse(request.token) if request.token else None
+    return Facts(request.client, email.key if email else None, claimed.session_id if claimed else None)
+
+
+def _presented(caller: authentication.Caller) -> Presented:
+    return Presented(caller.user.id, caller.caps, caller.session.auth_time)
