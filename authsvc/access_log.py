@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from authsvc.http.request import Request
 from authsvc.http.response import Response, dumps
@@ -19,7 +20,7 @@ class AccessLog:
 
     def write(self, request: Request, route: Route | None, response: Response, seconds: float) -> None:
         now = self._world.now()
-        at = f"{datetime.fromtimestamp(now // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{now % 1000:03}Z"
+        at = f"{_second(now // 1000)}.{now % 1000:03}Z"
         pattern = route.path if route else "-"
         method = route.method if route else "-"
         if request.method == "HEAD":
@@ -40,3 +41,8 @@ class AccessLog:
             "request_id": request.id,
         }
         self._world.log(dumps(line))
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

@@ -28,6 +28,10 @@ class App:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         return self._wsgi(environ, start_response)
 
+    def is_quick(self, method: str, path: str) -> bool:
+        """Whether this request never waits for the disk or for a password hash, so that an event loop may run it."""
+        return self._wsgi.is_quick(method, path)
+
     def close(self) -> None:
         """Flush and let go of the database. Requests must have ended."""
         self.core.store.close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,7 @@ PASSWORD_CHANGED = Event("password.changed", "The password of an account was set
 EVENTS: tuple[Event, ...] = tuple(value for value in globals().values() if isinstance(value, Event))
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """Who made an event happen, and from where. `label`, `ip` and `user_agent` are personal data."""
 
     actor_type: str = "anonymous"
@@ -42,11 +42,11 @@ class Cause:
 
     def by_user(self, user_id: str, label: str, session_id: str | None = None) -> Cause:
         """The same cause, once it is known who it was."""
-        return replace(self, actor_type="user", actor_id=user_id, label=label, session_id=session_id)
+        return self._replace(actor_type="user", actor_id=user_id, label=label, session_id=session_id)
 
     def labelled(self, label: str) -> Cause:
         """The same cause with the name that the caller gave, whether or not it exists."""
-        return replace(self, label=label)
+        return self._replace(label=label)
 
 
 CLI = Cause(actor_type="cli", label="authsvc")

@@ -11,6 +11,7 @@ from authsvc.http.request import Request
 from authsvc.http.response import Response
 from authsvc.http.shapes import EMPTY, Shape
 from authsvc.rules.access import ANYONE, SIGNED_IN, SIGNED_IN_LATELY, TOKEN_HOLDER, Who, self_or
+from authsvc.rules.limits import IN_MEMORY
 
 Handler = Callable[[Core, Request], Response]
 UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -18,7 +19,8 @@ UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One line of the table. `changes` marks a GET that changes state, and so is guarded like a POST."""
+    """One line of the table. `changes` marks a GET that changes state, and so is guarded like a POST; `waits` one that
+    waits for the disk without changing anything that a caller could see."""
 
     method: str
     path: str
@@ -28,10 +30,16 @@ class Route:
     body: Shape = EMPTY
     query: Shape | None = None
     changes: bool = False
+    waits: bool = False
 
     @property
     def unsafe(self) -> bool:
         return self.changes or self.method in UNSAFE_METHODS
+
+    @property
+    def quick(self) -> bool:
+        """Whether answering it never waits for the disk to write, or for a password hash."""
+        return not self.unsafe and not self.waits and all(limit in IN_MEMORY for limit in self.limits)
 
 
 PASSWORD_TRY = ("login_network", "login", "login_account")
@@ -53,6 +61,6 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/sessions", sessions.end_all, SIGNED_IN, query=sessions.END_ALL),
     Route("DELETE", "/sessions/:session_id", sessions.end, SIGNED_IN),
     Route("GET", "/healthz", service.healthz, ANYONE, ()),
-    Route("GET", "/readyz", service.readyz, ANYONE, ("read",)),
+    Route("GET", "/readyz", service.readyz, ANYONE, waits=True),
     Route("GET", "/problems/:code", service.problem, ANYONE),
 )

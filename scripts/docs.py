@@ -13,7 +13,9 @@ def main() -> int:
     before = after = README.read_text("utf-8")
     for name, arguments in TABLES.items():
         table = subprocess.run([sys.executable, "-m", "authsvc", *arguments], env={}, check=True, capture_output=True, text=True).stdout
-        after = re.sub(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda match, table=table: match[1] + table + match[2], after, flags=re.DOTALL)
+        after = re.sub(
+            rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda match, table=table: match[1] + table + match[2], after, flags=re.DOTALL
+        )
     if after == before:
         return 0
     if "--check" in sys.argv:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from authsvc.flows.core import Core
 from authsvc.flows.sessions import is_live
@@ -13,8 +12,7 @@ from authsvc.store.sessions import Session
 from authsvc.store.users import ACTIVE, User
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who is calling. The claims are as good as the store: a change of roles starts a new generation."""
 
     user: User

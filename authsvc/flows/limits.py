@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from authsvc.config.parse import Limit
 from authsvc.config.settings import LIMITS
@@ -13,8 +13,7 @@ from authsvc.problems import Problem
 from authsvc.rules.limits import HIDDEN_KEYS, IN_MEMORY, Facts, key
 
 
-@dataclass(frozen=True, slots=True)
-class Charged:
+class Charged(NamedTuple):
     """One limit and what taking a token from its bucket gave."""
 
     name: str

@@ -95,11 +95,26 @@ def rotate(core: Core, text: str, cause: Cause) -> Tokens:
     The previous token yields the same successor for a short while, for clients that lost the answer or ask twice at
     once. A token spent longer ago was copied by somebody: its session ends.
     """
-    token = _genuine(core, text)
+    token, session, user = _genuine(core, text)
     now = core.world.now()
+    _refuse_over(core, session, user, now)
+    with core.store.read() as tx:
+        account = Account(user, tx.users.roles(user.id))
+    if token.counter == session.counter:
+        with core.store.write() as tx:  # one statement, so that many fit into one commit
+            rotated = _rotate(tx, account, token, now, cause)
+        if rotated:
+            return tokens(core, account, rotated)
+    return _settle(core, token, now, cause)
+
+
+def _settle(core: Core, token: RefreshToken, now: int, cause: Cause) -> Tokens:
+    """The rarer ends: somebody else was faster, the account changed meanwhile, or the token was spent before."""
     with core.store.write() as tx:
-        account, session = _usable(tx, core, token, now)
-        rotated = tx.sessions.rotate(session.id, token.counter, now=now, ip=cause.ip, user_agent=cause.user_agent)
+        session, user = _found(tx, token)
+        _refuse_over(core, session, user, now)
+        account = Account(user, tx.users.roles(user.id))
+        rotated = _rotate(tx, account, token, now, cause)
         reused = rotated is None and not _is_repetition(core, session, token, now)
         if reused and _is_certain(session, token, now):
             tx.sessions.end(session.id, session.user_id, now)
@@ -108,6 +123,11 @@ def rotate(core: Core, text: str, cause: Cause) -> Tokens:
     if reused:
         raise Problem("invalid_token", "This refresh token was used before.")
     return tokens(core, account, rotated or session)
+
+
+def _rotate(tx: Tx, account: Account, token: RefreshToken, now: int, cause: Cause) -> Session | None:
+    generation = account.user.generation
+    return tx.sessions.rotate(token.session_id, token.counter, generation, now=now, ip=cause.ip, user_agent=cause.user_agent)
 
 
 def revoke(core: Core, *, session_id: str, user_id: str, cause: Cause) -> bool:
@@ -123,9 +143,10 @@ def revoke(core: Core, *, session_id: str, user_id: str, cause: Cause) -> bool:
 def revoke_by_token(core: Core, text: str, cause: Cause) -> None:
     """Log out with any credential of the session (RFC 7009); what is no credential of ours is already logged out."""
     try:
-        session_id = (
-            _genuine(core, text).session_id if text.startswith(refresh.PREFIX) else core.tokens.verify(text, allow_expired=True)["sid"]
-        )
+        if text.startswith(refresh.PREFIX):
+            session_id = _genuine(core, text)[0].session_id
+        else:
+            session_id = core.tokens.verify(text, allow_expired=True)["sid"]
     except Problem as problem:
         if problem.code != "invalid_token":
             raise
@@ -158,28 +179,29 @@ def is_live(core: Core, session: Session, now: int) -> bool:
     return session.ended_at is None and session.expires_at > now and session.last_seen_at > idle_since
 
 
-def _genuine(core: Core, text: str) -> RefreshToken:
-    """A refresh token that we made, whether or not it still counts."""
+def _genuine(core: Core, text: str) -> tuple[RefreshToken, Session, User]:
+    """A refresh token that we made, whether or not it still counts, with its session and account."""
     token = refresh.parse(text)
     if token is None:
         raise Problem("invalid_token")
     with core.store.read() as tx:
-        found = tx.sessions.with_user(token.session_id)
-    key = core.keyring.get(found[0].kid) if found else core.keyring.current
-    if key is None or not refresh.is_genuine(token, key) or not found:
+        session, user = _found(tx, token)
+    key = core.keyring.get(session.kid)
+    if key is None or not refresh.is_genuine(token, key):
         raise Problem("invalid_token")
-    return token
+    return token, session, user
 
 
-def _usable(tx: Tx, core: Core, token: RefreshToken, now: int) -> tuple[Account, Session]:
-    """The session of a genuine token with its account, read anew; raises when it is over."""
+def _found(tx: Tx, token: RefreshToken) -> tuple[Session, User]:
     found = tx.sessions.with_user(token.session_id)
-    if found is None or not is_live(core, found[0], now):
+    if found is None:
+        raise Problem("invalid_token")
+    return found
+
+
+def _refuse_over(core: Core, session: Session, user: User, now: int) -> None:
+    if not is_live(core, session, now) or user.status != ACTIVE:
         raise Problem("invalid_token", "The session has ended.")
-    session, user = found
-    if user.status != ACTIVE:
-        raise Problem("invalid_token", "The session has ended.")
-    return Account(user, tx.users.roles(user.id)), session
 
 
 def _is_repetition(core: Core, session: Session, token: RefreshToken, now: int) -> bool:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from authsvc import events
@@ -68,6 +69,7 @@ def public(user: User, roles: Sequence[str], caps: Sequence[str]) -> dict[str, A
     }
 
 
+@lru_cache(maxsize=4096)
 def timestamp(milliseconds: int | None) -> str | None:
     """RFC 3339 in UTC, to the millisecond."""
     if milliseconds is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -13,7 +15,6 @@ from authsvc.problems import Problem, ambiguous
 MAX_HEADER = 16_384
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)  # RFC 6750 section 2.1
 
 
 class Request:
@@ -54,21 +55,24 @@ class Request:
     def user_agent(self) -> str | None:
         """What the client calls itself, cut to a size that can be kept; control characters never get through."""
         agent = self.header("USER_AGENT")
-        return re.sub(r"[^\x20-\x7e]", "?", agent)[:256] if agent else None
+        if agent and not (agent.isascii() and agent.isprintable()):
+            agent = re.sub(r"[^\x20-\x7e]", "?", agent)
+        return agent[:256] if agent else None
 
     def bearer(self) -> str | None:
-        """The token of the Authorization header. Another scheme is nobody we know; two headers are ambiguous."""
+        """The token of the Authorization header (RFC 6750 section 2.1). Hosts join two such headers with a comma."""
         value = self.header("AUTHORIZATION")
         if value is None:
             return None
-        match = _BEARER.fullmatch(value.strip())
-        if match:
-            return match[1]
+        scheme, _, token = value.strip().partition(" ")
         if "," in value:
             raise ambiguous("There is more than one Authorization header.")
-        if value[:6].lower() == "bearer":
+        if scheme.lower() != "bearer":
+            raise Problem("unauthenticated", "Use the Bearer scheme.")
+        token = token.lstrip(" ")
+        if not token or " " in token:
             raise Problem("invalid_token", "The bearer token is malformed.")
-        raise Problem("unauthenticated", "Use the Bearer scheme.")
+        return token
 
     def cookie(self, name: str) -> str | None:
         """The one cookie of this name. Two are ambiguous: a sibling domain may have planted one."""
@@ -94,7 +98,20 @@ class Request:
         return dict(pairs)
 
 
-def request_id(environ: Mapping[str, Any], fresh: str) -> str:
-    """The caller's own id where it is harmless, else the fresh one."""
-    given = environ.get("HTTP_X_REQUEST_ID")
-    return given if given and _REQUEST_ID.fullmatch(given) else fresh
+class RequestIds:
+    """Names requests: a random part for each process, and a count."""
+
+    def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
+        self._random_bytes = random_bytes
+        self._pid = 0
+        self._count = count()
+        self._prefix = ""
+
+    def of(self, environ: Mapping[str, Any]) -> str:
+        """The caller's own id where it is harmless, else a fresh one."""
+        given = environ.get("HTTP_X_REQUEST_ID")
+        if given and _REQUEST_ID.fullmatch(given):
+            return str(given)
+        if self._pid != os.getpid():  # a fork would go on with the same names
+            self._pid, self._prefix = os.getpid(), self._random_bytes(8).hex()
+        return f"{self._prefix}-{next(self._count):06x}"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from authsvc.config.parse import Limit
 
 MEMORY_KEYS = 50_000
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """What came of taking one token. `remaining` counts tokens; `reset` and `retry_after` are whole seconds."""
 
     allowed: bool

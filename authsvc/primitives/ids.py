@@ -14,13 +14,16 @@ USER = "usr"
 SESSION = "ses"
 EVENT = "evt"
 
+# Two digits, ten bits, at a time.
+_PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
+_SHIFTS = range(120, -1, -10)
 _PATTERN = re.compile(f"[a-z]{{3}}_[{ALPHABET}]{{{LENGTH}}}")
 
 
 def new(prefix: str, world: World) -> str:
     """A fresh id of one kind."""
     number = (world.now() << 80) | int.from_bytes(world.random_bytes(RANDOM_BYTES), "big")
-    return f"{prefix}_{_base32(number, LENGTH)}"
+    return f"{prefix}_{''.join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])}"
 
 
 def is_id(text: str, prefix: str) -> bool:
@@ -30,9 +33,5 @@ def is_id(text: str, prefix: str) -> bool:
 
 def readable_secret(world: World) -> str:
     """A generated password: 20 characters of 5 bits each, in groups that can be read aloud."""
-    digits = _base32(int.from_bytes(world.random_bytes(13), "big") >> 4, 20)
+    digits = "".join(_PAIRS[int.from_bytes(world.random_bytes(2), "big") & 1023] for _ in range(10))
     return "-".join(digits[start : start + 5] for start in range(0, 20, 5))
-
-
-def _base32(number: int, length: int) -> str:
-    return "".join(ALPHABET[(number >> (5 * place)) & 31] for place in range(length - 1, -1, -1))

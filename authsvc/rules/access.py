@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from authsvc.problems import Problem
 
@@ -30,8 +31,7 @@ class Who:
     cap: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Presented:
+class Presented(NamedTuple):
     """What a caller shows: who they are, what they may do, and when they last proved it (ms)."""
 
     user_id: str

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, ip_address
+from typing import NamedTuple
 
 IPV4_PREFIX = 24
 IPV6_PREFIX = 64
@@ -13,8 +13,7 @@ IN_MEMORY = frozenset({"refresh", "read"})  # too cheap to ask the store; counte
 HIDDEN_KEYS = frozenset({"account"})
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What is known of a request before its handler runs. `address` is a folded e-mail key."""
 
     ip: str

@@ -39,7 +39,9 @@ FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = :id
 """
 _ROTATE = f"""
 UPDATE sessions SET counter = counter + 1, rotated_at = :now, last_seen_at = :now, ip = :ip, user_agent = :user_agent
-WHERE id = :id AND counter = :counter AND ended_at IS NULL RETURNING {COLUMNS}
+WHERE id = :id AND counter = :counter AND ended_at IS NULL
+AND EXISTS (SELECT 1 FROM users u WHERE u.id = sessions.user_id AND u.generation = :generation)
+RETURNING {COLUMNS}
 """
 
 
@@ -57,9 +59,10 @@ class Sessions:
         row = self._connection.execute(_WITH_USER, {"id": session_id}).fetchone()
         return (Session._make(row[:_WIDTH]), User._make(row[_WIDTH:])) if row else None
 
-    def rotate(self, session_id: str, counter: int, *, now: int, ip: str | None, user_agent: str | None) -> Session | None:
-        """Spend the token of this counter; None when it is not the one that counts. The write is the check."""
-        values = {"id": session_id, "counter": counter, "now": now, "ip": ip, "user_agent": user_agent}
+    def rotate(self, session_id: str, counter: int, generation: int, *, now: int, ip: str | None, user_agent: str | None) -> Session | None:
+        """Spend the token of this counter, of an account that is still of this generation; None when it is not the one
+        that counts, or the account has changed. The write is the check."""
+        values = {"id": session_id, "counter": counter, "generation": generation, "now": now, "ip": ip, "user_agent": user_agent}
         row = self._connection.execute(_ROTATE, values).fetchone()
         return Session._make(row) if row else None
 

@@ -18,6 +18,7 @@ from authsvc.world import World
 BUSY_MS = 5_000  # for readers; the writer waits in its own way (writer.py)
 CACHE_KIB = 8_192
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
+FILE_CHECK_SECONDS = 0.5  # how long a reader trusts that the file is still in its place; the writer never does
 
 # Connections of a parent process: a child must neither use nor close them, so it keeps them for ever.
 _abandoned: list[object] = []
@@ -54,6 +55,7 @@ class Store:
     def _start(self) -> None:
         """Everything that belongs to one process."""
         self._pid = os.getpid()
+        self._checked = float("-inf")
         self._readers: deque[Tx] = deque()  # those at rest: never more than there were readers at once
         self._writer = Writer(lambda: connect(self.path, busy_ms=0), self._check_file, self._world)
 
@@ -66,7 +68,8 @@ class Store:
     def read(self) -> Iterator[Tx]:
         """What is committed now. Each statement sees the latest; nothing is locked."""
         self._after_fork()
-        self._check_file()
+        if self._world.monotonic() > self._checked + FILE_CHECK_SECONDS:
+            self._check_file()
         try:
             reader = self._reader()
             try:
@@ -112,6 +115,7 @@ class Store:
         """Refuse to work on a file that is no longer the one at our path: what we wrote there would be lost."""
         if _identity(self.path) != self._identity:
             raise unavailable(f"store: {self.path} was removed or replaced while we run; restart authsvc")
+        self._checked = self._world.monotonic()
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -1,7 +1,8 @@
 """The one way to write: callers take turns in one transaction, and the last one out commits for all (group commit).
 
-Every caller has a savepoint of its own, so one's exception undoes only that one's work; and nobody leaves before the
-commit, with its fsync, has come back. Under load many callers share one fsync; alone, a caller commits at once.
+Every caller after the first has a savepoint of its own, so one's exception undoes only that one's work; and nobody
+leaves before the commit, with its fsync, has come back. Under load many callers share one fsync; alone, a caller
+commits at once.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class Writer:
             self._mine.held = True
             try:
                 yield connection
-                connection.execute("RELEASE caller")
+                if batch.size > 1:
+                    connection.execute("RELEASE caller")
             except BaseException as error:
                 self._undo(batch, error)
                 raise
@@ -100,13 +102,13 @@ class Writer:
         if self._batch is None:
             self._begin(self._connection)
             self._batch = Batch()
-        self._connection.execute("SAVEPOINT caller")
+        else:  # what the first one does needs none: to undo it, everything may go
+            self._connection.execute("SAVEPOINT caller")
         self._batch.size += 1
         return self._batch, self._connection
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Take the file's write lock, waiting for other processes with short pauses."""
-        self._check()
         deadline = self._world.monotonic() + LOCK_SECONDS
         while True:
             try:
@@ -123,14 +125,14 @@ class Writer:
     def _undo(self, batch: Batch, error: BaseException) -> None:
         """Undo this caller only; unless SQLite has already dropped the whole transaction (a full disk, say)."""
         connection = self._connection
-        if connection is not None and connection.in_transaction:
+        if connection is not None and connection.in_transaction and batch.size > 1:
             try:
                 connection.execute("ROLLBACK TO caller")
                 connection.execute("RELEASE caller")
                 return
             except sqlite3.Error as worse:
                 error = worse
-                self._roll_back()
+        self._roll_back()
         self._batch = None
         batch.end(error)
 

@@ -1,0 +1,114 @@
+"""waitress, driven by a loop of our own: quick requests run on it, and a stop first lets running requests finish."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import waitress
+from waitress import wasyncore
+from waitress.task import ThreadedTaskDispatcher
+
+from authsvc.app import App
+from authsvc.config.settings import Settings
+from authsvc.problems import Refused
+
+DRAIN_SECONDS = 10.0
+MAX_HEADER_BYTES = 32_768
+MAX_BODY_BYTES = 131_072  # waitress buffers a body before we see it; our own cap is half of this
+CONNECTIONS = 1_000
+
+
+class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress ships no types
+    """Hands requests to the pool of threads, but keeps the quick ones: passing one on, from thread to thread and the
+    interpreter's lock with it, costs several times what answering it does."""
+
+    def __init__(self, is_quick: Callable[[str, str], bool]) -> None:
+        super().__init__()
+        self._is_quick = is_quick
+        self._quick: deque[Any] = deque()
+
+    def add_task(self, channel: Any) -> None:
+        """Called by the loop when a channel has received a whole request."""
+        requests = channel.requests
+        if len(requests) == 1 and not requests[0].error and self._is_quick(requests[0].command, requests[0].path):
+            self._quick.append(channel)
+        else:
+            super().add_task(channel)
+
+    def run_quick(self) -> None:
+        """Answer the quick requests that have come in; on the loop's thread, between two turns."""
+        for _ in range(len(self._quick)):
+            self._quick.popleft().service()
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._quick or self.queue or self.active_count)
+
+
+class Server:
+    """One listening server."""
+
+    def __init__(self, app: App, settings: Settings) -> None:
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a full queue is answered with busy, not logged
+        self._world = app.core.world
+        self._settings = settings
+        self._stop = False
+        self._map: dict[int, Any] = {}
+        self._dispatcher = Dispatcher(app.is_quick)
+        # Whoever waits for a password hash holds a thread; these come on top, so that others find one free.
+        self._dispatcher.set_thread_count(settings.threads + app.core.hasher.admitted)
+        try:
+            self._server: Any = waitress.create_server(
+                app,
+                map=self._map,
+                _dispatcher=self._dispatcher,
+                host=settings.listen.host,
+                port=settings.listen.port,
+                ident=None,
+                clear_untrusted_proxy_headers=False,  # http/proxies.py decides who is trusted
+                max_request_header_size=MAX_HEADER_BYTES,
+                max_request_body_size=MAX_BODY_BYTES,
+                connection_limit=CONNECTIONS,
+                asyncore_use_poll=True,
+            )
+        except OSError as error:
+            raise Refused(f"cannot listen on {settings.listen}: {error.strerror}") from None
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._world.log(f"authsvc listens on http://{self._settings.listen} as {self._settings.public_url} (pid {os.getpid()})")
+        while not self._stop:
+            self._turn(1.0)
+        self._drain()
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self._stop = True
+        self._server.pull_trigger()  # wakes the loop
+
+    def _turn(self, seconds: float) -> None:
+        wasyncore.loop(timeout=seconds, use_poll=True, map=self._map, count=1)
+        self._dispatcher.run_quick()
+
+    def _drain(self) -> None:
+        """Accept nothing new, let what was accepted be answered, then close."""
+        self._world.log("authsvc stops: finishing running requests")
+        for listener in [part for part in self._map.values() if getattr(part, "accepting", False)]:
+            listener.accepting = False
+            listener.del_channel()
+            listener.socket.close()
+        deadline = self._world.monotonic() + DRAIN_SECONDS
+        while self._is_busy() and self._world.monotonic() < deadline:
+            self._turn(0.05)
+        self._dispatcher.shutdown(timeout=1)
+
+    def _is_busy(self) -> bool:
+        """Whether a request is queued, running, half received or half answered."""
+        channels = [part for part in self._map.values() if hasattr(part, "requests")]
+        return self._dispatcher.is_busy or any(channel.requests or channel.total_outbufs_len for channel in channels)
