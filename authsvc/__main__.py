@@ -22,8 +22,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(refused))
     except Invalid as invalid:
         return _fail(invalid.detail)
-    except ValueError as error:
-        return _fail(str(error))
     except Problem as problem:
         return _fail(
             problem.reason or " ".join([problem.detail if not problem.errors else "", *(f.detail for f in problem.errors)]).strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 
 
 class World:
@@ -31,5 +32,6 @@ class World:
 
     def log(self, line: str) -> None:
         """One line to standard error, whole even when several threads log at once."""
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+        with suppress(OSError, ValueError, AttributeError):  # nobody listens: no reason to fail a request
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from authsvc.app import App
 from authsvc.config import parse
 from authsvc.config.settings import Settings
+from authsvc.problems import Refused
 
 
 def serve(settings: Settings, *, listen: str | None, check: bool) -> int:
@@ -14,7 +15,10 @@ def serve(settings: Settings, *, listen: str | None, check: bool) -> int:
     from authsvc.cli.server import Server
 
     if listen:
-        settings = replace(settings, listen=parse.listen(listen))
+        try:
+            settings = replace(settings, listen=parse.listen(listen))
+        except ValueError as error:
+            raise Refused(f"--listen: {error}") from None
     app = App(settings)
     try:
         if check:

@@ -48,7 +48,7 @@ def migrations() -> tuple[Migration, ...]:
 def migrate(connection: sqlite3.Connection, path: str, world: World, known: tuple[Migration, ...]) -> None:
     """Bring a database up to this release: wholly or not at all. Raises Refused for one that is not ours to touch."""
     newest = known[-1].number
-    if _state(connection, newest) == newest:
+    if _state(connection, newest) >= newest:
         return
     connection.execute("BEGIN IMMEDIATE")  # of two processes that start at once, the second waits here
     try:
@@ -79,7 +79,7 @@ def _state(connection: sqlite3.Connection, newest: int) -> int:
             f"the database was written by a newer authsvc (it needs schema {needs}, this release knows {newest}); "
             "install that release again, or restore the copy that it put beside the database"
         )
-    return max(number, newest) if number > newest else int(number)
+    return int(number)
 
 
 def _apply(connection: sqlite3.Connection, migration: Migration, world: World) -> None:

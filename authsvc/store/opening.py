@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from authsvc.config.settings import Settings
@@ -85,7 +86,7 @@ def open_store(settings: Settings, world: World) -> tuple[Store, Keyring]:
 def _prepare(path: str, presence: Presence, settings: Settings, world: World) -> Keyring:
     _refuse_lost(path, presence)
     unclean = presence.alone and _has_log(path)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # hashes and addresses are nobody else's business
+    _make_private(path)
     connection = connect(path, busy_ms=LOCK_TIMEOUT_MS)
     try:
         if unclean:
@@ -94,6 +95,13 @@ def _prepare(path: str, presence: Presence, settings: Settings, world: World) ->
         return _matching_keys(connection, path, settings, world)
     finally:
         connection.close()
+
+
+def _make_private(path: str) -> None:
+    """Create the file, readable by nobody else; its log inherits the mode. An existing one is not even opened: closing
+    it would drop the locks that another connection of this process has on it."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _refuse_lost(path: str, presence: Presence) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from authsvc.primitives.keyring import Keyring
-from authsvc.problems import unavailable
+from authsvc.problems import Refused, unavailable
 from authsvc.store.faults import meaning
 from authsvc.store.tx import Tx
 from authsvc.store.writer import Writer
@@ -38,6 +38,9 @@ def connect(path: str, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
         f"journal_size_limit={WAL_LIMIT_BYTES}",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        connection.close()
+        raise Refused(f"the file system of {path} cannot do write-ahead logging (is it a network share?); use a local disk")
     return connection
 
 

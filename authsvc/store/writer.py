@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 
 from authsvc.problems import Problem, busy
 from authsvc.store.faults import meaning
@@ -80,11 +80,11 @@ class Writer:
         """Let the running turn end, then put everything into the main file."""
         with self._turn:
             self._commit()
-            if self._connection is not None:
-                self._connection.execute("PRAGMA optimize")
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                self._connection.close()
-                self._connection = None
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                with closing(connection), suppress(sqlite3.Error):  # all is committed: this only tidies up
+                    connection.execute("PRAGMA optimize")
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _wait_for_turn(self) -> None:
         with self._count:
@@ -162,11 +162,14 @@ class Writer:
 
     def _roll_back(self) -> None:
         """Leave no transaction open; a connection that cannot even do that is given up."""
+        connection = self._connection
+        if connection is None or not connection.in_transaction:
+            return
         try:
-            if self._connection is not None and self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            connection.execute("ROLLBACK")
         except sqlite3.Error:
             self._connection = None
+            connection.close()
 
     def _wait_for_commit(self, batch: Batch) -> None:
         while not batch.ended.wait(ABANDONED_SECONDS):
