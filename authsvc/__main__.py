@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -17,15 +18,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     arguments = parser().parse_args(argv)
     try:
-        return _run(arguments)
+        status = _run(arguments)
+        sys.stdout.flush()
     except Refused as refused:
         return _fail(str(refused))
     except Invalid as invalid:
         return _fail(invalid.detail)
     except Problem as problem:
-        return _fail(
-            problem.reason or " ".join([problem.detail if not problem.errors else "", *(f.detail for f in problem.errors)]).strip()
-        )
+        return _fail(_told(problem))
+    except OSError as error:  # nobody takes our output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter will try once more when it ends
+        return _fail(f"cannot write the output: {error.strerror}")
+    return status
+
+
+def _told(problem: Problem) -> str:
+    """A problem as one line for a person at a terminal."""
+    if problem.errors:
+        return " ".join(fault.detail for fault in problem.errors)
+    return problem.reason or str(problem)
 
 
 def parser() -> ArgumentParser:

@@ -41,6 +41,7 @@ class Wsgi:
         self._core = core
         self._router = Router(routes)
         self._base_url = str(core.settings.public_url)
+        self._mount = core.settings.public_url.path
         self._origins = Origins(core.settings.public_url.origin, core.settings.app_origins)
         self._request_ids = RequestIds(core.world.random_bytes)
         self._access_log = AccessLog(core.world, as_json=core.settings.log == "json")
@@ -55,17 +56,17 @@ class Wsgi:
         return [content]
 
     def is_quick(self, method: str, path: str) -> bool:
-        """Whether the route of this path never waits."""
+        """Whether the route of this path never waits. A path that is no route may be one after the host has cleaned it."""
         try:
-            return self._router.find(method, path)[0].quick
+            return self._router.find(method, self._below_mount(path))[0].quick
         except Problem:
-            return True
+            return False
 
     def _guarded(self, request: Request) -> tuple[Route | None, Response]:
         """The answer, whatever happens."""
         route = None
         try:
-            path = request.path
+            path = request.path if request.environ.get("SCRIPT_NAME") else self._below_mount(request.path)
             if request.method == "OPTIONS":
                 return None, self._options(request, path)
             route, request.params = self._router.find(request.method, path)
@@ -77,6 +78,10 @@ class Wsgi:
         except Exception:  # noqa: BLE001 - the last resort: whatever it is, the caller gets an answer and the log the fault
             self._core.world.log(f"{request.id}: internal error\n{traceback.format_exc()}")
             return route, refusal(Problem("internal"), self._base_url, request.id)
+
+    def _below_mount(self, path: str) -> str:
+        """The path below AUTHSVC_PUBLIC_URL, where neither the host nor a proxy has taken off the path of that URL."""
+        return path.removeprefix(self._mount) if self._mount and path.startswith(self._mount + "/") else path
 
     def _answer(self, request: Request, route: Route) -> Response:
         """Origin, credentials, body, limits, authority, then the handler.

@@ -11,6 +11,8 @@ from typing import Any
 
 import waitress
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ThreadedTaskDispatcher
 
 from authsvc.app import App
@@ -50,6 +52,24 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress ship
         return bool(self._quick or self.queue or self.active_count)
 
 
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """waitress's parser, refusing what could be read in two ways."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        lowered = b"\n" + header_plus.lower()
+        if b"\ntransfer-encoding" in lowered and b"\ncontent-length" in lowered:  # RFC 9112 section 6.1: smuggling
+            raise ParsingError("Content-Length beside Transfer-Encoding")
+        super().parse_header(header_plus)
+        if not self.first_line.endswith((b" HTTP/1.1", b" HTTP/1.0")):
+            raise ParsingError("Use HTTP/1.1 or HTTP/1.0")
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """waitress's channel, with that parser."""
+
+    parser_class = Parser
+
+
 class Server:
     """One listening server."""
 
@@ -76,8 +96,12 @@ class Server:
                 connection_limit=CONNECTIONS,
                 asyncore_use_poll=True,
             )
-        except OSError as error:
-            raise Refused(f"cannot listen on {settings.listen}: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # waitress says ValueError for a name that is no address
+            why = getattr(error, "strerror", None) or "this machine has no such address"
+            raise Refused(f"cannot listen on {settings.listen}: {why}") from None
+
+        for listener in self._listeners():
+            listener.channel_class = Channel
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
@@ -99,7 +123,7 @@ class Server:
     def _drain(self) -> None:
         """Accept nothing new, let what was accepted be answered, then close."""
         self._world.log("authsvc stops: finishing running requests")
-        for listener in [part for part in self._map.values() if getattr(part, "accepting", False)]:
+        for listener in self._listeners():
             listener.accepting = False
             listener.del_channel()
             listener.socket.close()
@@ -107,6 +131,9 @@ class Server:
         while self._is_busy() and self._world.monotonic() < deadline:
             self._turn(0.05)
         self._dispatcher.shutdown(timeout=1)
+
+    def _listeners(self) -> list[Any]:
+        return [part for part in self._map.values() if getattr(part, "accepting", False)]
 
     def _is_busy(self) -> bool:
         """Whether a request is queued, running, half received or half answered."""

@@ -13,9 +13,8 @@ from authsvc.events import CLI
 from authsvc.flows import login, passwords, users
 from authsvc.flows.core import Core
 from authsvc.flows.users import Account, NewUser
-from authsvc.primitives import emails
+from authsvc.handlers import fields
 from authsvc.primitives.ids import USER, is_id
-from authsvc.primitives.passwords import normalise
 from authsvc.problems import Invalid, Problem
 from authsvc.rules.access import caps_of
 from authsvc.store.users import ACTIVE, DISABLED
@@ -32,13 +31,14 @@ def run(settings: Settings, arguments: Namespace) -> None:
 
 
 def _create(core: Core, arguments: Namespace) -> None:
-    email = emails.parse(arguments.account)
+    email = fields.email(arguments.account)
     known = users.find_by_email(core, email) if arguments.if_absent else None
     if known:
         _show(users.change_roles(core, known.user.id, CLI, grant=arguments.role), arguments)
         return
     password = _password_from_stdin() if arguments.password_stdin else None
-    account, generated = login.create(core, NewUser(email, name=arguments.name, roles=arguments.role), password, CLI)
+    name = None if arguments.name is None else fields.name(arguments.name)
+    account, generated = login.create(core, NewUser(email, name=name, roles=arguments.role), password, CLI)
     _show(account, arguments, generated)
 
 
@@ -95,7 +95,7 @@ COMMANDS: Mapping[str, Callable[[Core, Namespace], None]] = {
 
 def _find(core: Core, account: str) -> Account:
     """By e-mail address or id."""
-    found = users.find(core, account) if is_id(account, USER) else users.find_by_email(core, emails.parse(account))
+    found = users.find(core, account) if is_id(account, USER) else users.find_by_email(core, fields.email(account))
     if found is None:
         raise Problem("not_found", f"There is no account {account}.")
     return found
@@ -105,7 +105,7 @@ def _password_from_stdin() -> str:
     password = sys.stdin.readline().rstrip("\r\n")
     if not password:
         raise Invalid("required", "Give the password on standard input, as one line.")
-    return normalise(password)
+    return fields.password(password)
 
 
 def _show(account: Account, arguments: Namespace, password: str | None = None, *, brief: bool = False) -> None:

@@ -111,6 +111,10 @@ def items(value: str) -> list[str]:
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]+", re.ASCII)
+_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/*", re.ASCII)  # it becomes a cookie's Path
+
+
 def url(value: str) -> Url:
     """An absolute http(s) URL without query, fragment or credentials."""
     wrong = ValueError("use an absolute URL such as https://auth.example.com or https://example.com/auth")
@@ -121,7 +125,9 @@ def url(value: str) -> Url:
         port = parts.port
     except ValueError:
         raise wrong from None
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc:
+    if parts.scheme not in DEFAULT_PORTS or parts.query or parts.fragment or "@" in parts.netloc:
+        raise wrong
+    if not parts.hostname or not _HOST.fullmatch(parts.hostname) or not _PATH.fullmatch(parts.path):
         raise wrong
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     suffix = "" if port is None or port == DEFAULT_PORTS[parts.scheme] else f":{port}"
@@ -183,12 +189,14 @@ CLAIM_SOURCE = re.compile(r"(id|email|phone_number|name|picture|locale|status|cr
 
 
 def claims(value: str) -> tuple[Claim, ...]:
-    found = []
+    found: list[Claim] = []
     for item in items(value):
         claim, _, source = item.partition("=")
         if not re.fullmatch(r"[A-Za-z0-9_:/.-]+", claim) or not CLAIM_SOURCE.fullmatch(source):
             raise ValueError(f"{item}: use CLAIM=FIELD, such as org=app_metadata.org")
         if claim in RESERVED_CLAIMS:
             raise ValueError(f"{claim}: this claim is authsvc's own")
+        if any(known.name == claim for known in found):
+            raise ValueError(f"{claim}: this claim is named twice")
         found.append(Claim(claim, source))
     return tuple(found)

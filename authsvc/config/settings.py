@@ -17,7 +17,7 @@ LIMIT_PREFIX = "limit_"
 
 def setting(default: str, parser: Callable[[str], T], doc: str, *, secret: bool = False) -> T:
     """One setting. The default is text, so that it takes the same way in as a value that somebody wrote."""
-    made: T = field(default=parser(default), metadata={"text": default, "parse": parser, "doc": doc, "secret": secret})
+    made: T = field(default=parser(default), repr=not secret, metadata={"text": default, "parse": parser, "doc": doc, "secret": secret})
     return made
 
 

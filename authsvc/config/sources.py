@@ -14,6 +14,7 @@ from authsvc.problems import Refused
 
 FILE_SUFFIX = "_FILE"
 CONFIG_FILE = PREFIX + "CONFIG"
+_PLAIN = (str, int, float, os.PathLike)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def _from_variables(environ: Mapping[str, str], faults: list[str]) -> dict[str, 
         from_file = name not in declared() and variable.endswith(FILE_SUFFIX)
         name = name.removesuffix(FILE_SUFFIX.lower()) if from_file else name
         if name not in declared():
-            faults.append(_unknown(variable, PREFIX + name.upper()))
+            faults.append(_unknown(variable, PREFIX))
         elif name in given:
             faults.append(f"{PREFIX}{name.upper()}: give the value or the _FILE, not both")
         elif not from_file:
@@ -85,8 +86,8 @@ def _given(values: Mapping[str, Any], source: str, faults: list[str]) -> dict[st
     given: dict[str, Given] = {}
     for name, value in values.items():
         if name not in declared():
-            faults.append(_unknown(name, name))
-        elif isinstance(value, dict) or value is None:
+            faults.append(_unknown(name, ""))
+        elif not _is_plain(value):
             faults.append(f"{name}: use text, a number, yes or no, or a list")
         else:
             given[name] = Given(_as_text(value), source)
@@ -95,15 +96,17 @@ def _given(values: Mapping[str, Any], source: str, faults: list[str]) -> dict[st
 
 def _settings(given: Mapping[str, Given], faults: list[str]) -> Settings:
     values: dict[str, Any] = {}
+    faulty: set[str] = set()
     for known in declared().values():
         item = given.get(known.name, Given(known.default, "default"))
         try:
             values[known.name] = known.parse(item.text)
         except ValueError as error:
             faults.append(f"{known.variable}: {error}" + (f" (from {item.source})" if item.source != "environment" else ""))
-    if not faults:
-        settings = _assemble(values, {name: item.source for name, item in given.items()})
-        faults.extend(_contradictions(settings))
+            faulty.add(known.name)
+            values[known.name] = known.parse(known.default)  # so that the rules between the others can be checked too
+    settings = _assemble(values, {name: item.source for name, item in given.items()})
+    faults.extend(_contradictions(settings, faulty))
     if faults:
         raise Refused("the settings are not usable:\n" + "\n".join(f"  - {fault}" for fault in faults))
     return settings
@@ -116,25 +119,39 @@ def _assemble(values: dict[str, Any], sources: Mapping[str, str]) -> Settings:
     return Settings(**values, limits=limits, sources=sources)
 
 
-def _contradictions(settings: Settings) -> list[str]:
-    """Rules that hold between settings; production is stricter."""
-    found = []
-    if settings.hash_memory_kib > settings.hash_budget_mib * 1024:
-        found.append(f"{PREFIX}HASH_MEMORY_KIB: one hash needs more than {PREFIX}HASH_BUDGET_MIB allows")
-    if settings.hash_memory_kib < 8 * settings.hash_parallelism:
-        found.append(f"{PREFIX}HASH_MEMORY_KIB: Argon2 needs 8 KiB for each lane (RFC 9106 section 3.1)")
-    if not settings.workbench and not settings.secure and not settings.allow_http:
-        found.append(f"{PREFIX}PUBLIC_URL: use https (or {PREFIX}ALLOW_HTTP=yes inside a private network)")
+def _contradictions(settings: Settings, faulty: set[str]) -> list[str]:
+    """Rules that hold between settings; production is stricter. Nothing is said of a setting that is at fault itself."""
+    memory, lanes = settings.hash_memory_kib, settings.hash_parallelism
     domain, host = settings.cookie_domain, settings.public_url.host
-    if domain and host != domain and not host.endswith("." + domain):
-        found.append(f"{PREFIX}COOKIE_DOMAIN: {host} is not within {domain}")
-    return found
+    rules = (
+        (
+            memory > settings.hash_budget_mib * 1024,
+            ("hash_memory_kib", "hash_budget_mib"),
+            f"one hash needs more than {PREFIX}HASH_BUDGET_MIB allows",
+        ),
+        (memory < 8 * lanes, ("hash_memory_kib", "hash_parallelism"), "Argon2 needs 8 KiB for each lane (RFC 9106 section 3.1)"),
+        (
+            not (settings.workbench or settings.secure or settings.allow_http),
+            ("public_url", "allow_http"),
+            f"use https (or {PREFIX}ALLOW_HTTP=yes inside a private network)",
+        ),
+        (bool(domain) and not f".{host}".endswith(f".{domain}"), ("cookie_domain", "public_url"), f"{host} is not within {domain}"),
+    )
+    return [f"{PREFIX}{names[0].upper()}: {why}" for broken, names, why in rules if broken and not faulty & set(names)]
 
 
-def _unknown(shown: str, full: str) -> str:
-    close = difflib.get_close_matches(full.lower().removeprefix(PREFIX.lower()), declared(), n=1)
-    hint = f"; did you mean {(PREFIX + close[0].upper()) if shown.startswith(PREFIX) else close[0]}?" if close else ""
-    return f"{shown}: no such setting{hint}"
+def _unknown(name: str, prefix: str) -> str:
+    """The fault of a name that no setting has, with the nearest one as it would be spelled there."""
+    close = difflib.get_close_matches(name.lower().removeprefix(PREFIX.lower()), declared(), n=1)
+    spelled = (prefix + close[0].upper() if prefix else close[0]) if close else ""
+    return f"{name}: no such setting" + (f"; did you mean {spelled}?" if spelled else "")
+
+
+def _is_plain(value: Any) -> bool:
+    """What TOML can say of a setting: text, a number, yes or no, or a list of such. A program may also give a path."""
+    if isinstance(value, list | tuple):
+        return all(isinstance(item, _PLAIN) for item in value)
+    return isinstance(value, _PLAIN)
 
 
 def _read(path: str, variable: str, faults: list[str]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from authsvc import events
 from authsvc.events import Cause
@@ -13,7 +13,9 @@ from authsvc.flows.sessions import Tokens
 from authsvc.flows.users import Account, NewUser, insert, refuse_unknown_roles
 from authsvc.primitives.emails import Email
 from authsvc.problems import Fault, Problem
+from authsvc.rules.access import USER
 from authsvc.store.sessions import Session
+from authsvc.store.tx import Tx
 from authsvc.store.users import ACTIVE, User
 
 PASSWORD = "pwd"  # RFC 8176
@@ -41,11 +43,12 @@ def register(core: Core, new: NewUser, password: str | None, cause: Cause) -> Re
 
 def create(core: Core, new: NewUser, password: str | None, cause: Cause) -> tuple[Account, str | None]:
     """Make an account for somebody else; the password comes back if it was generated."""
+    new = replace(new, roles=sorted({*new.roles} - {USER}))
     refuse_unknown_roles(new.roles)
     given, encoded, _ = _prepare(core, new, password)
     with core.store.write() as tx:
         user = insert(tx, core, new, encoded)
-        tx.events.record(events.USER_CREATED, cause, subject=user.id, data={"roles": sorted(new.roles)})
+        tx.events.record(events.USER_CREATED, cause, subject=user.id, data={"roles": list(new.roles)})
     return Account(user, new.roles), given
 
 
@@ -67,14 +70,15 @@ def reauthenticate(core: Core, user: User, session_id: str, password: str, cause
     right, rehashed = passwords.check(core, user, password)
     if not right:
         raise _failed(core, user, cause, Problem("invalid_credentials"), "reauthentication")
-    now = core.world.now()
     with core.store.write() as tx:
-        session = _standing(tx.sessions.prove(session_id, now=now, amr=PASSWORD, acr=sessions.AAL1))
-        _refuse_changed(tx.users.get(user.id), user)
-        if rehashed and user.password_hash:
-            tx.users.rehash(user.id, user.password_hash, rehashed)
-        account = Account(user, tx.users.roles(user.id))
-        tx.events.record(events.LOGIN_SUCCEEDED, cause, subject=user.id, data={"amr": [PASSWORD], "again": True})
+        outrun = _is_outrun(tx, user, cause)
+        if not outrun:
+            session = _prove(tx, core, session_id)
+            _rehash(tx, user, rehashed)
+            account = Account(user, tx.users.roles(user.id))
+            tx.events.record(events.LOGIN_SUCCEEDED, cause, subject=user.id, data={"amr": [PASSWORD], "again": True})
+    if outrun:
+        raise Problem("invalid_credentials")
     return sessions.tokens(core, account, session)
 
 
@@ -115,27 +119,32 @@ def _prepare(core: Core, new: NewUser, password: str | None) -> tuple[str | None
 
 
 def _open(core: Core, user: User, rehashed: str | None, cause: Cause) -> Tokens:
-    now = core.world.now()
     with core.store.write() as tx:
-        _refuse_changed(tx.users.get(user.id), user)
-        if rehashed and user.password_hash:
-            tx.users.rehash(user.id, user.password_hash, rehashed)
-        session = sessions.open_session(tx, core, user, [PASSWORD], cause)
-        user = tx.users.note_login(user.id, now)
-        account = Account(user, tx.users.roles(user.id))
-        tx.events.record(events.LOGIN_SUCCEEDED, cause.by_user(user.id, user.email, session.id), subject=user.id, data={"amr": [PASSWORD]})
+        outrun = _is_outrun(tx, user, cause)
+        if not outrun:
+            _rehash(tx, user, rehashed)
+            session = sessions.open_session(tx, core, user, [PASSWORD], cause)
+            user = tx.users.note_login(user.id, core.world.now())
+            account = Account(user, tx.users.roles(user.id))
+            about = cause.by_user(user.id, user.email, session.id)
+            tx.events.record(events.LOGIN_SUCCEEDED, about, subject=user.id, data={"amr": [PASSWORD]})
+    if outrun:
+        raise Problem("invalid_credentials")
     return sessions.tokens(core, account, session)
 
 
 def _store_password(core: Core, user: User, session_id: str, encoded: str, cause: Cause) -> Tokens:
     now = core.world.now()
     with core.store.write() as tx:
-        _refuse_changed(tx.users.get(user.id), user)
-        session = _standing(tx.sessions.prove(session_id, now=now, amr=PASSWORD, acr=sessions.AAL1))
-        tx.users.change(user.id, now, password_hash=encoded)
-        tx.sessions.end_all(user.id, now, but=session_id)
-        account = Account(tx.users.outdate(user.id), tx.users.roles(user.id))
-        tx.events.record(events.PASSWORD_CHANGED, cause, subject=user.id)
+        outrun = _is_outrun(tx, user, cause)
+        if not outrun:
+            session = _prove(tx, core, session_id)
+            tx.users.change(user.id, now, password_hash=encoded)
+            tx.sessions.end_all(user.id, now, but=session_id)
+            account = Account(tx.users.outdate(user.id), tx.users.roles(user.id))
+            tx.events.record(events.PASSWORD_CHANGED, cause, subject=user.id)
+    if outrun:
+        raise Problem("invalid_credentials")
     return sessions.tokens(core, account, session)
 
 
@@ -146,13 +155,22 @@ def _failed(core: Core, user: User | None, cause: Cause, problem: Problem, reaso
     return problem
 
 
-def _refuse_changed(now: User | None, checked: User) -> None:
-    """Raise when the account was changed while its password was being checked, outside of any transaction."""
-    if now is None or now.password_hash != checked.password_hash or now.status != ACTIVE:
-        raise Problem("invalid_credentials")
+def _is_outrun(tx: Tx, checked: User, cause: Cause) -> bool:
+    """Whether the account was changed while its password was being checked, outside of any transaction; on record."""
+    now = tx.users.get(checked.id)
+    if now is not None and now.password_hash == checked.password_hash and now.status == ACTIVE:
+        return False
+    tx.events.record(events.LOGIN_FAILED, cause, subject=checked.id, outcome="failure", data={"reason": "outrun"})
+    return True
 
 
-def _standing(session: Session | None) -> Session:
+def _rehash(tx: Tx, user: User, rehashed: str | None) -> None:
+    if rehashed and user.password_hash:
+        tx.users.rehash(user.id, user.password_hash, rehashed)
+
+
+def _prove(tx: Tx, core: Core, session_id: str) -> Session:
+    session = tx.sessions.prove(session_id, now=core.world.now(), amr=PASSWORD, acr=sessions.AAL1)
     if session is None:
         raise Problem("invalid_token", "The session has ended.")
     return session

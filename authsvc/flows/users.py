@@ -12,6 +12,7 @@ from typing import Any
 from authsvc import events
 from authsvc.events import Cause
 from authsvc.flows.core import Core
+from authsvc.http import etags
 from authsvc.primitives import ids
 from authsvc.primitives.emails import Email
 from authsvc.problems import Problem
@@ -74,7 +75,7 @@ def timestamp(milliseconds: int | None) -> str | None:
     """RFC 3339 in UTC, to the millisecond."""
     if milliseconds is None:
         return None
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    return f"{datetime.fromtimestamp(milliseconds // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
 
 
 def insert(tx: Tx, core: Core, new: NewUser, password_hash: str | None) -> User:
@@ -108,11 +109,11 @@ def insert(tx: Tx, core: Core, new: NewUser, password_hash: str | None) -> User:
 
 
 def change_profile(core: Core, user_id: str, values: Mapping[str, Any], cause: Cause, *, if_match: str | None) -> Account:
-    """Set some of name, picture, locale and metadata; absent ones stay. `if_match` is an ETag, or None for any."""
+    """Set some of name, picture, locale and metadata; absent ones stay. `if_match`: ETags, comma-separated, or None for any."""
     columns = {name: json.dumps(value, separators=(",", ":")) if name == "metadata" else value for name, value in values.items()}
     with core.store.write() as tx:
         user = _existing(tx.users.get(user_id))
-        if if_match not in (None, "*", etag(user)):
+        if if_match is not None and not etags.matches(if_match, etag(user)):
             raise Problem("precondition_failed")
         if columns:
             user = tx.users.change(user_id, core.world.now(), **columns)
@@ -128,7 +129,9 @@ def etag(user: User) -> str:
 def find(core: Core, user_id: str) -> Account:
     """An account by its id; raises not_found."""
     with core.store.read() as tx:
-        user = _existing(tx.users.get(user_id))
+        user = tx.users.get(user_id)
+        if user is None:
+            raise Problem("not_found", f"There is no account {user_id}.")
         return Account(user, tx.users.roles(user_id))
 
 
@@ -158,8 +161,8 @@ def set_status(core: Core, user_id: str, status: str, cause: Cause) -> Account:
         if user.status != status:
             if status == DISABLED:
                 _keep_an_admin(tx, user_id)
-            user = tx.users.change(user_id, now, status=status)
-            tx.users.outdate(user_id)
+            tx.users.change(user_id, now, status=status)
+            user = tx.users.outdate(user_id)
             tx.sessions.end_all(user_id, now)
             event = events.USER_DISABLED if status == DISABLED else events.USER_UPDATED
             tx.events.record(event, cause, subject=user_id, data={"fields": ["status"]})

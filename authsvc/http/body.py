@@ -23,7 +23,8 @@ def read(environ: Mapping[str, Any]) -> bytes:
     if declared:
         if not declared.isascii() or not declared.isdigit():
             raise Problem("invalid_request", "Content-Length is not a number.", status=400)
-        wanted = int(declared[:12])
+        digits = declared.lstrip("0")
+        wanted = int(digits[:10] or "0")
         if wanted > MAX_BYTES:
             raise Problem("body_too_large")
         raw: bytes = environ["wsgi.input"].read(wanted) if wanted else b""

@@ -14,6 +14,7 @@ from authsvc.problems import Problem, ambiguous
 
 MAX_HEADER = 16_384
 
+_UNCLEAN = re.compile(r"%2f|(?<!:)//", re.IGNORECASE)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -40,6 +41,9 @@ class Request:
     def path(self) -> str:
         """The path below the mount point, decoded. Raises not_found for what is no UTF-8: no route is spelled so."""
         raw: str = self.environ.get("PATH_INFO", "")
+        given = self.environ.get("REQUEST_URI") or self.environ.get("RAW_URI") or ""
+        if _UNCLEAN.search(given.partition("?")[0]):  # the host has decoded or cleaned it, but it is no path of ours
+            raise Problem("not_found")
         if raw.isascii():
             return raw
         try:
@@ -80,7 +84,9 @@ class Request:
         if not header:
             return None
         found = cookies.find(header, name)
-        if len(found) > 1:
+        # Hosts join two Cookie headers with a comma, which none of our values has. Names are not looked for behind
+        # one: there a foreign cookie's value could pass for a protected cookie of ours.
+        if len(found) > 1 or (found and "," in found[0]):
             raise ambiguous("A cookie was sent twice.")
         return found[0] if found else None
 

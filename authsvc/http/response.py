@@ -33,7 +33,7 @@ dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 def answer(value: Any, status: int = 200, headers: Headers | None = None) -> Response:
     """A JSON answer."""
-    return Response(status, dumps(value).encode(), JSON, headers or [])
+    return Response(status, _encoded(value), JSON, headers or [])
 
 
 def nothing(headers: Headers | None = None) -> Response:
@@ -59,7 +59,12 @@ def refusal(problem: Problem, base_url: str, request_id: str) -> Response:
         headers.append(("Retry-After", str(problem.retry_after)))
     if problem.status == 401:
         headers.append(("WWW-Authenticate", _challenge(problem.code)))
-    return Response(problem.status, dumps(members).encode(), PROBLEM, headers)
+    return Response(problem.status, _encoded(members), PROBLEM, headers)
+
+
+def _encoded(value: Any) -> bytes:
+    """UTF-8. A lone surrogate, which only a hostile field name can bring here, becomes the JSON escape that it was."""
+    return dumps(value).encode("utf-8", "backslashreplace")
 
 
 def _challenge(code: str) -> str:

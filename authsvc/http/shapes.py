@@ -6,11 +6,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from authsvc.problems import Fault, Invalid, Problem
 
 FORBIDDEN = "forbidden"
+MOST_UNKNOWN = 20  # unknown fields that are named; who sends more learns nothing from the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class Shape:
         """The parsed values, absent ones by their default (a partial shape leaves them out). Raises a Problem."""
         if self.reserved & values.keys():
             raise Problem(FORBIDDEN, f"Not yours to set: {', '.join(sorted(self.reserved & values.keys()))}.")
-        faults = [Fault(name[:100], "unknown_field", "There is no such field.") for name in values if name not in self.fields]
+        unknown = islice((name for name in values if name not in self.fields), MOST_UNKNOWN)
+        faults = [Fault(name[:100], "unknown_field", "There is no such field.") for name in unknown]
         parsed: dict[str, Any] = {}
         for name, field in self.fields.items():
             try:
@@ -47,6 +50,8 @@ class Shape:
             except Invalid as error:
                 faults.append(Fault(name, error.code, error.detail))
             except Problem as nested:
+                if nested.code == FORBIDDEN:
+                    raise
                 faults.extend(Fault(f"{name}.{fault.field}", fault.code, fault.detail) for fault in nested.errors)
         if faults:
             raise Problem("invalid_request", errors=faults)
@@ -60,11 +65,14 @@ def text(*, most: int, least: int = 1) -> Callable[[Any], str]:
     """One line of printable text, trimmed and in NFC. Lengths in characters."""
 
     def parse(value: Any) -> str:
-        line = unicodedata.normalize("NFC", raw_text(value, most=most)).strip()
+        line = unicodedata.normalize("NFC", raw_text(value, most=most))
         if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") or char in _BIDI for char in line):
             raise Invalid("invalid", "Line breaks and control characters are not allowed.")
+        line = line.strip()
         if len(line) < least:
             raise Invalid("too_short", f"At least {least} characters.")
+        if len(line) > most:  # normalising can lengthen
+            raise Invalid("too_long", f"At most {most} characters.")
         return line
 
     return parse

@@ -20,8 +20,8 @@ class Charge(NamedTuple):
 
 
 def interval_ms(limit: Limit) -> int:
-    """Milliseconds in which one token comes back; at least one."""
-    return max(1, limit.seconds * 1000 // limit.burst)
+    """Milliseconds in which one token comes back, rounded up, so that the limit is never exceeded."""
+    return -(-limit.seconds * 1000 // limit.burst)
 
 
 def take(full_at: int, now: int, limit: Limit) -> int | None:
@@ -32,6 +32,11 @@ def take(full_at: int, now: int, limit: Limit) -> int | None:
     cost, window = interval_ms(limit), interval_ms(limit) * limit.burst
     taken = min(max(full_at, now), now + window) + cost
     return taken if taken <= now + window else None
+
+
+def empty(full_at: int, now: int, limit: Limit) -> int:
+    """What the time of a bucket is brought back to when it is found empty, so that it fills by today's clock."""
+    return min(full_at, now + interval_ms(limit) * limit.burst)
 
 
 def allowed(full_at: int, now: int, limit: Limit) -> Charge:
@@ -58,6 +63,7 @@ class MemoryBuckets:
         known = self._full_at.get((name, key), 0)
         taken = take(known, now, limit)
         if taken is None:
+            self._full_at[name, key] = empty(known, now, limit)
             return refused(known, now, limit)
         if len(self._full_at) >= MEMORY_KEYS:
             for old in list(islice(self._full_at, MEMORY_KEYS // 2)):

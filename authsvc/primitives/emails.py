@@ -16,6 +16,8 @@ _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+")  # RFC 532
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 # IDNA 2003 and 2008 read these differently (RFC 5895, UTS 46 "deviation" characters): sharp s, final sigma, joiners.
 _DEVIATIONS = frozenset("\u00df\u03c2\u200c\u200d")
+# Letters and marks that show nothing (Unicode's Default_Ignorable_Code_Point, less those of category Cf and Cn).
+_INVISIBLE = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
 
 class Email(NamedTuple):
@@ -51,6 +53,8 @@ def _refuse_lookalikes(address: str) -> None:
     """
     if unicodedata.normalize("NFKC", address) != address:
         raise Invalid("invalid", "The address contains characters that look like others.")
+    if _INVISIBLE.search(address):
+        raise Invalid("invalid", "The address contains characters that cannot be seen.")
     for char in address:
         if char.isascii():
             continue
@@ -60,17 +64,18 @@ def _refuse_lookalikes(address: str) -> None:
 
 
 def _fold_local(local: str) -> str:
-    if len(local.encode()) > MAX_LOCAL_BYTES:
+    folded = unicodedata.normalize("NFC", local.casefold())
+    if max(len(local.encode()), len(folded.encode())) > MAX_LOCAL_BYTES:
         raise Invalid("too_long", f"The part before the @ has at most {MAX_LOCAL_BYTES} bytes.")
     if not all(_ATOM.fullmatch(atom) for atom in local.split(".")):
         raise Invalid("invalid", "The part before the @ is not usable.")
-    return unicodedata.normalize("NFC", local.casefold())
+    return folded
 
 
 def _fold_domain(domain: str) -> str:
     """The domain's lower-case ASCII form (RFC 5891); both spellings of an international name give the same."""
     wrong = Invalid("invalid", "The part after the @ is not a domain name.")
-    labels = domain.casefold().split(".")
+    labels = unicodedata.normalize("NFC", domain.lower()).split(".")
     folded = ".".join(_fold_label(label, wrong) for label in labels)
     if len(folded) > MAX_DOMAIN_BYTES or labels[-1].isdigit() or (len(labels) == 1 and folded != "localhost"):
         raise wrong
@@ -78,15 +83,16 @@ def _fold_domain(domain: str) -> str:
 
 
 def _fold_label(label: str, wrong: Invalid) -> str:
-    if _DEVIATIONS & set(label):
-        raise wrong
+    """One label; refused where Python's IDNA 2003 would map it to another than was written."""
+    punycode = label.startswith("xn--")
     try:
-        unicode = label.encode("ascii").decode("idna") if label.startswith("xn--") else label
-        folded = unicode.encode("idna").decode("ascii") if label else ""
+        written = label.encode("ascii").decode("idna") if punycode else label
+        folded = written.encode("idna").decode("ascii") if label else ""
+        read = folded.encode("ascii").decode("idna")
     except UnicodeError:
         raise wrong from None
-    if label.startswith("xn--"):
-        _refuse_lookalikes(unicode)
-    if not _LABEL.fullmatch(folded) or (label.isascii() and folded != label):
+    if punycode:
+        _refuse_lookalikes(written)
+    if read != written or _DEVIATIONS & set(written) or not _LABEL.fullmatch(folded) or (label.isascii() and folded != label):
         raise wrong
     return folded

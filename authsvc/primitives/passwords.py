@@ -27,7 +27,11 @@ def normalise(password: str) -> str:
     if "\0" in password:
         raise Invalid("invalid", "A password may not contain NUL.")
     normal = unicodedata.normalize("NFC", password)
-    if len(normal.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+    try:
+        size = len(normal.encode())
+    except UnicodeEncodeError:
+        raise Invalid("invalid", "This is not valid Unicode.") from None
+    if size > MAX_BYTES:
         raise Invalid("too_long", f"At most {MAX_BYTES} bytes.")
     return normal
 

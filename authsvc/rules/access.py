@@ -9,6 +9,7 @@ from typing import NamedTuple
 from authsvc.problems import Problem
 
 FRESH_SECONDS = 900  # how old a sign-in may be for sensitive acts
+CLOCK_STEP_SECONDS = 60  # how far in the future it may seem to be; beyond, the clock was set back and nobody knows
 
 ADMIN = "admin"
 USER = "user"
@@ -66,5 +67,6 @@ def demand(who: Who, caller: Presented, params: Mapping[str, str], now: int) -> 
     own = who.own is not None and params.get(who.own) == caller.user_id
     if who.cap and not own and not holds(caller.caps, who.cap):
         raise Problem("not_found" if who.own else "forbidden")
-    if who.fresh and now - caller.auth_time > FRESH_SECONDS * 1000:
+    age = now - caller.auth_time
+    if who.fresh and not -CLOCK_STEP_SECONDS * 1000 <= age <= FRESH_SECONDS * 1000:
         raise Problem("reauthentication_required")

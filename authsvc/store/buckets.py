@@ -19,6 +19,7 @@ ON CONFLICT (name, key) DO UPDATE SET full_at =
 WHERE CASE WHEN buckets.full_at < :now THEN :now ELSE buckets.full_at END + :cost <= :now + :window
 RETURNING full_at
 """
+_EMPTY = "UPDATE buckets SET full_at = :now + :window WHERE name = :name AND key = :key AND full_at > :now + :window"
 _STATE = "SELECT full_at FROM buckets WHERE name = :name AND key = :key"
 _SWEEP = """
 DELETE FROM buckets WHERE (name, key) IN (SELECT name, key FROM buckets WHERE full_at <= :now ORDER BY full_at LIMIT :most)
@@ -38,6 +39,7 @@ class Buckets:
         row = {"name": name, "key": self._hidden(name, key), "now": now, "cost": cost, "window": cost * limit.burst}
         taken = self._connection.execute(_TAKE, row).fetchone()
         if taken is None:
+            self._connection.execute(_EMPTY, row)  # after a clock that was set back it fills by today's
             (full_at,) = self._connection.execute(_STATE, row).fetchone()
             return refused(full_at, now, limit)
         self._connection.execute(_SWEEP, {"now": now, "most": SWEPT_PER_CHARGE})

@@ -92,6 +92,7 @@ def _prepare(path: str, presence: Presence, settings: Settings, world: World) ->
         if unclean:
             _check_whole(connection, path, world)
         migrate(connection, path, world, migrations())
+        _check_writable(connection)
         return _matching_keys(connection, path, settings, world)
     finally:
         connection.close()
@@ -108,6 +109,11 @@ def _refuse_lost(path: str, presence: Presence) -> None:
     """A service that finds itself empty tells everybody that their account does not exist: worse than not starting."""
     if presence.marked and not (os.path.exists(path) and os.path.getsize(path)):
         raise Refused(f"the database {path} is gone or empty. Restore it; or, to begin anew, remove {path}.lock (and {path}.key)")
+
+
+def _check_writable(connection: sqlite3.Connection) -> None:
+    """SQLite opens a file that it may only read without a word; better told now than at the first registration."""
+    connection.execute("DELETE FROM readiness WHERE only_row = 0")  # there is none: nothing is written
 
 
 def _has_log(path: str) -> bool:

@@ -7,6 +7,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from weakref import WeakSet
 
 from authsvc.primitives.keyring import Keyring
 from authsvc.problems import Refused, unavailable
@@ -15,12 +16,24 @@ from authsvc.store.tx import Tx
 from authsvc.store.writer import Writer
 from authsvc.world import World
 
-BUSY_MS = 5_000  # for readers; the writer waits in its own way (writer.py)
+BUSY_MS = 5_000  # SQLite's own patience; for a turn at writing, writer.py has its own
 CACHE_KIB = 8_192
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 FILE_CHECK_SECONDS = 0.5  # how long a reader trusts that the file is still in its place; the writer never does
 
-# Connections of a parent process: a child must neither use nor close them, so it keeps them for ever.
+# SQLite keeps its file locks in tables of the process, which a fork copies although the locks themselves stay behind:
+# a child would think that it holds what only its parent has. So no connection is open across a fork.
+_stores: WeakSet[Store] = WeakSet()
+
+
+def _rest() -> None:
+    for store in list(_stores):
+        store.rest()
+
+
+os.register_at_fork(before=_rest)
+
+# What was in use all the same, in another thread: the child must neither use nor close it, so it keeps it for ever.
 _abandoned: list[object] = []
 
 
@@ -53,14 +66,16 @@ class Store:
         self._keyring = keyring
         self._world = world
         self._identity = _identity(path)
+        self._closed = False
         self._start()
+        _stores.add(self)
 
     def _start(self) -> None:
         """Everything that belongs to one process."""
         self._pid = os.getpid()
         self._checked = float("-inf")
         self._readers: deque[Tx] = deque()  # those at rest: never more than there were readers at once
-        self._writer = Writer(lambda: connect(self.path, busy_ms=0), self._check_file, self._world)
+        self._writer = Writer(lambda: connect(self.path), self._check_file, self._world)
 
     @property
     def held(self) -> bool:
@@ -93,13 +108,23 @@ class Store:
             raise _translated(error) from error
 
     def close(self) -> None:
-        """Finish writing, checkpoint, let go of the file."""
-        if self._pid != os.getpid():
+        """Finish writing, checkpoint, let go of the file. A second time it does nothing."""
+        if self._pid != os.getpid() or self._closed:
             return
-        while self._readers:
-            self._readers.pop().close()
+        self._closed = True
+        self._close_readers()
         self._writer.close()
         self._on_close()
+
+    def rest(self) -> None:
+        """Hold no connection until the next use."""
+        if self._pid == os.getpid():
+            self._close_readers()
+            self._writer.rest()
+
+    def _close_readers(self) -> None:
+        while self._readers:
+            self._readers.pop().close()
 
     def _reader(self) -> Tx:
         try:

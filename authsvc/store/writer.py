@@ -80,11 +80,23 @@ class Writer:
         """Let the running turn end, then put everything into the main file."""
         with self._turn:
             self._commit()
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                with closing(connection), suppress(sqlite3.Error):  # all is committed: this only tidies up
-                    connection.execute("PRAGMA optimize")
-                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._disconnect()
+
+    def rest(self) -> None:
+        """Do without a connection until the next turn, unless somebody is writing just now."""
+        if self._turn.acquire(blocking=False):
+            try:
+                self._commit()
+                self._disconnect()
+            finally:
+                self._turn.release()
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with closing(connection), suppress(sqlite3.Error):  # all is committed: this only tidies up
+                connection.execute("PRAGMA optimize")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _wait_for_turn(self) -> None:
         with self._count:
@@ -99,6 +111,7 @@ class Writer:
         """The open batch, or a new one."""
         if self._connection is None:
             self._connection = self._connect()
+            self._connection.execute("PRAGMA busy_timeout=0")  # _begin waits
         if self._batch is None:
             self._begin(self._connection)
             self._batch = Batch()
