@@ -34,7 +34,7 @@ class App:
 
     def close(self) -> None:
         """Flush and let go of the database. Requests must have ended."""
-        self.core.store.close()
+        self.core.close()
 
 
 def assemble(settings: Settings, world: World) -> Core:

@@ -20,6 +20,7 @@ from authsvc.config.settings import Settings
 from authsvc.problems import Refused
 
 DRAIN_SECONDS = 10.0
+LINGER_SECONDS = 0.25  # of quiet before the end: a client may be sending on a connection that it thinks is open
 MAX_HEADER_BYTES = 32_768
 MAX_BODY_BYTES = 131_072  # waitress buffers a body before we see it; our own cap is half of this
 CONNECTIONS = 1_000
@@ -65,9 +66,14 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """waitress's channel, with that parser."""
+    """waitress's channel, with that parser. Once the server stops, each answer says that it was the connection's last."""
 
     parser_class = Parser
+
+    def service(self) -> None:
+        if not self.server.accepting:
+            self.requests[0].headers["CONNECTION"] = "close"
+        super().service()
 
 
 class Server:
@@ -127,10 +133,14 @@ class Server:
             listener.accepting = False
             listener.del_channel()
             listener.socket.close()
-        deadline = self._world.monotonic() + DRAIN_SECONDS
-        while self._is_busy() and self._world.monotonic() < deadline:
+        now = self._world.monotonic()
+        deadline, quiet_since = now + DRAIN_SECONDS, now
+        while now < deadline and now < quiet_since + LINGER_SECONDS:
             self._turn(0.05)
+            now = self._world.monotonic()
+            quiet_since = now if self._is_busy() else quiet_since
         self._dispatcher.shutdown(timeout=1)
+        wasyncore.close_all(self._map, ignore_all=True)
 
     def _listeners(self) -> list[Any]:
         return [part for part in self._map.values() if getattr(part, "accepting", False)]
@@ -138,4 +148,4 @@ class Server:
     def _is_busy(self) -> bool:
         """Whether a request is queued, running, half received or half answered."""
         channels = [part for part in self._map.values() if hasattr(part, "requests")]
-        return self._dispatcher.is_busy or any(channel.requests or channel.total_outbufs_len for channel in channels)
+        return self._dispatcher.is_busy or any(c.requests or c.request or c.total_outbufs_len for c in channels)

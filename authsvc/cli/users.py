@@ -27,7 +27,7 @@ def run(settings: Settings, arguments: Namespace) -> None:
     try:
         COMMANDS[arguments.act](core, arguments)
     finally:
-        core.store.close()
+        core.close()
 
 
 def _create(core: Core, arguments: Namespace) -> None:

@@ -27,3 +27,8 @@ class Core:
     memory_buckets: MemoryBuckets
     access_cookie: Cookie
     refresh_cookie: Cookie
+
+    def close(self) -> None:
+        """Finish, flush, and let go of the database."""
+        self.hasher.close()
+        self.store.close()

@@ -6,12 +6,15 @@ import base64
 import os
 import threading
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from authsvc.problems import Invalid, busy
 from authsvc.world import World
+
+T = TypeVar("T")
 
 MAX_BYTES = 1_024
 SALT_BYTES = 16
@@ -48,17 +51,21 @@ class Cost:
 class Hasher:
     """Hashes and checks passwords, never holding more memory than the budget allows.
 
-    As many hashes run at once as fit the budget and the machine has processors; a few more may wait a short while;
-    anyone beyond that gets `busy` at once, so that a flood of logins cannot take the threads from all other requests.
+    As many hashes run at once as fit the budget and the machine has processors, on threads of their own: the memory of
+    a hash stays with the thread that made it, so it matters how many threads ever make one. A few more may wait a short
+    while; anyone beyond that gets `busy` at once, so that a flood of logins cannot take the threads from other requests.
     """
 
     def __init__(self, world: World, cost: Cost, *, budget_mib: int) -> None:
         self._world = world
         self._cost = cost
         self.slots = max(1, min(budget_mib * 1024 // cost.memory_kib, os.cpu_count() or 1))
-        self._running = threading.Semaphore(self.slots)
         self.admitted = self.slots + QUEUE_LENGTH
         self._admitted = threading.Semaphore(self.admitted)
+        self._running = threading.Semaphore(self.slots)
+        self._threads: ThreadPoolExecutor | None = None
+        self._pid = 0
+        self._starting = threading.Lock()
         self._decoy = self._encode(world.random_bytes(SALT_BYTES), world.random_bytes(HASH_BYTES))
 
     def hash(self, password: str) -> str:
@@ -66,8 +73,8 @@ class Hasher:
         from argon2.low_level import Type, hash_secret
 
         cost = self._cost
-        with self._slot():
-            return hash_secret(
+        encoded: bytes = self._run(
+            lambda: hash_secret(
                 password.encode(),
                 self._world.random_bytes(SALT_BYTES),
                 time_cost=cost.time,
@@ -75,22 +82,30 @@ class Hasher:
                 parallelism=cost.parallelism,
                 hash_len=HASH_BYTES,
                 type=Type.ID,
-            ).decode("ascii")
+            )
+        )
+        return encoded.decode("ascii")
 
     def verify(self, encoded: str | None, password: str) -> bool:
         """Whether this password made this hash. Without a hash it costs the same and is never true."""
         from argon2.exceptions import VerifyMismatchError
         from argon2.low_level import Type, verify_secret
 
-        with self._slot():
-            try:
-                return verify_secret((encoded or self._decoy).encode(), password.encode(), Type.ID) and encoded is not None
-            except VerifyMismatchError:
-                return False
+        try:
+            right: bool = self._run(lambda: verify_secret((encoded or self._decoy).encode(), password.encode(), Type.ID))
+        except VerifyMismatchError:
+            return False
+        return right and encoded is not None
 
     def is_stale(self, encoded: str) -> bool:
         """Whether the hash was made with other parameters than today's."""
         return not encoded.startswith(self._parameters())
+
+    def close(self) -> None:
+        """End the threads. They start again when needed."""
+        threads, self._threads = self._threads, None
+        if threads is not None and self._pid == os.getpid():
+            threads.shutdown()
 
     def _parameters(self) -> str:
         cost = self._cost
@@ -99,8 +114,8 @@ class Hasher:
     def _encode(self, salt: bytes, digest: bytes) -> str:
         return self._parameters() + "$".join(base64.b64encode(raw).rstrip(b"=").decode() for raw in (salt, digest))
 
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
+    def _run(self, work: Callable[[], T]) -> T:
+        """Do it on one of our threads, or say busy."""
         self._world.slow("password hashing")
         if not self._admitted.acquire(blocking=False):
             raise busy("the queue for password hashing is full")
@@ -108,8 +123,16 @@ class Hasher:
             if not self._running.acquire(timeout=QUEUE_SECONDS):
                 raise busy("waited too long for password hashing")
             try:
-                yield
+                return self._pool().submit(work).result()
             finally:
                 self._running.release()
         finally:
             self._admitted.release()
+
+    def _pool(self) -> ThreadPoolExecutor:
+        """The threads of this process: started when first needed, and anew after a fork."""
+        with self._starting:
+            if self._threads is None or self._pid != os.getpid():
+                self._pid = os.getpid()
+                self._threads = ThreadPoolExecutor(self.slots, thread_name_prefix="hasher")
+            return self._threads

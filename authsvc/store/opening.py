@@ -87,12 +87,12 @@ def _prepare(path: str, presence: Presence, settings: Settings, world: World) ->
     _refuse_lost(path, presence)
     unclean = presence.alone and _has_log(path)
     _make_private(path)
+    _refuse_read_only(path)
     connection = connect(path, busy_ms=LOCK_TIMEOUT_MS)
     try:
         if unclean:
             _check_whole(connection, path, world)
         migrate(connection, path, world, migrations())
-        _check_writable(connection)
         return _matching_keys(connection, path, settings, world)
     finally:
         connection.close()
@@ -111,9 +111,10 @@ def _refuse_lost(path: str, presence: Presence) -> None:
         raise Refused(f"the database {path} is gone or empty. Restore it; or, to begin anew, remove {path}.lock (and {path}.key)")
 
 
-def _check_writable(connection: sqlite3.Connection) -> None:
-    """SQLite opens a file that it may only read without a word; better told now than at the first registration."""
-    connection.execute("DELETE FROM readiness WHERE only_row = 0")  # there is none: nothing is written
+def _refuse_read_only(path: str) -> None:
+    """SQLite opens a file that it may only read without a word, and leaves a log that nobody can write beside it."""
+    if not os.access(path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise Refused(f"cannot write the database {path}; the file and its folder must be writable")
 
 
 def _has_log(path: str) -> bool:
