@@ -120,6 +120,8 @@ def _settle(core: Core, token: RefreshToken, now: int, cause: Cause) -> Tokens:
             tx.sessions.end(session.id, session.user_id, now)
             about = cause.by_user(session.user_id, account.user.email, session.id)
             tx.events.record(events.SESSION_REUSE_DETECTED, about, subject=session.user_id, outcome="failure")
+        elif reused and token.counter < session.counter:
+            tx.sessions.end_grace(session.id)  # refused once is refused for good, though the clock comes back
     if reused:
         raise Problem("invalid_token", "This refresh token was used before.")
     return tokens(core, account, rotated or session)

@@ -37,6 +37,7 @@ def refresh(core: Core, request: Request) -> Response:
 
 
 def revoke(core: Core, request: Request) -> Response:
-    if request.token is not None:
-        sessions.revoke_by_token(core, request.token, request.cause)
+    access = request.cookie(core.access_cookie.name) if request.by_cookie else None  # one of the two may be stale
+    for token in {request.token, access} - {None}:
+        sessions.revoke_by_token(core, str(token), request.cause)
     return answer({"status": "revoked"}, headers=cleared_cookies(core))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from authsvc.store.users import User
 
+NEVER = 2**62  # ms; a time that no clock shows, and that SQLite's integers hold
 NEWEST = "\x7f"  # sorts after every id
 
 
@@ -65,6 +66,10 @@ class Sessions:
         values = {"id": session_id, "counter": counter, "generation": generation, "now": now, "ip": ip, "user_agent": user_agent}
         row = self._connection.execute(_ROTATE, values).fetchone()
         return Session._make(row) if row else None
+
+    def end_grace(self, session_id: str) -> None:
+        """From now on the previous refresh token is refused whatever the clock says, until the session is refreshed."""
+        self._connection.execute("UPDATE sessions SET rotated_at = :never WHERE id = :id", {"id": session_id, "never": NEVER})
 
     def prove(self, session_id: str, *, now: int, amr: str, acr: str) -> Session | None:
         """Note that the owner proved anew who they are; None when the session has ended meanwhile."""

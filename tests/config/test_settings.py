@@ -1,0 +1,196 @@
+"""Promises of config/settings.py: each setting is declared once, its default is right, and the public URL decides the rest."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+
+from authsvc.config import sources
+from authsvc.config.parse import Address, Limit
+from authsvc.config.settings import LIMITS, Settings, declared
+from authsvc.problems import Refused
+
+PRODUCTION = "https://auth.example.com"
+
+
+def made(**values: Any) -> Settings:
+    return sources.from_dict(values)
+
+
+def refusal(**values: Any) -> str:
+    with pytest.raises(Refused) as caught:
+        made(**values)
+    return str(caught.value)
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    """Section 6 of the contract, and the lifetimes beside it."""
+    settings = made()
+
+    assert settings.database == "authsvc.db"
+    assert (settings.secret_key, settings.secret_key_previous) == ("", ())
+    assert (str(settings.public_url), settings.app_origins) == ("http://127.0.0.1:8000", ())
+    assert (settings.listen, settings.threads, settings.trusted_proxies) == (Address("127.0.0.1", 8000), 8, ())
+    assert (settings.issuer, settings.audience, settings.claims) == ("http://127.0.0.1:8000", "http://127.0.0.1:8000", ())
+    days = 86_400
+    assert (settings.access_seconds, settings.refresh_seconds, settings.session_seconds) == (900, 30 * days, 90 * days)
+    assert settings.refresh_grace_seconds == 30
+    assert (settings.password_min, settings.password_weak) == (8, "auto")
+    assert (settings.hash_memory_kib, settings.hash_time, settings.hash_parallelism, settings.hash_budget_mib) == (19_456, 2, 1, 64)
+    assert (settings.cookie_domain, settings.allow_http, settings.log) == ("", False, "text")
+
+
+def test_the_default_limits_are_those_of_the_attack_list() -> None:
+    """Burst and refill of each named limit, and what it is keyed by."""
+    assert {name: (limit, LIMITS[name].keyed_by) for name, limit in made().limits.items()} == {
+        "login": (Limit(10, 300), "address+network"),
+        "login_account": (Limit(30, 3_600), "account"),
+        "login_network": (Limit(100, 300), "network"),
+        "register": (Limit(10, 3_600), "network"),
+        "register_all": (Limit(500, 3_600), "everyone"),
+        "refresh": (Limit(60, 60), "session"),
+        "read": (Limit(600, 60), "caller"),
+    }
+
+
+def test_every_setting_is_declared_whole() -> None:
+    """A lower-case name, a default that its own parser takes, and a meaning in one line."""
+    for name, known in declared().items():
+        assert name == known.name == name.lower()
+        assert known.variable == "AUTHSVC_" + name.upper()
+        known.parse(known.default)
+        assert known.doc
+        assert "\n" not in known.doc
+        assert not known.name.endswith("_file"), "would be taken for the file of another"
+
+
+def test_every_setting_that_holds_a_secret_is_marked_as_one() -> None:
+    """What is named a secret, key, password or token is masked wherever it is shown."""
+    telling = {name for name in declared() if any(word in name for word in ("secret", "token", "credential"))}
+
+    assert {name for name, known in declared().items() if known.secret} == telling == {"secret_key", "secret_key_previous"}
+
+
+def test_settings_do_not_change() -> None:
+    """A running service's settings are what it started with."""
+    with pytest.raises((FrozenInstanceError, TypeError)):
+        made().threads = 9  # type: ignore[misc]
+
+
+def test_issuer_and_audience_are_the_public_url_unless_they_are_set() -> None:
+    """Both follow the public URL in its one spelling, each on its own."""
+    settings = made(public_url="HTTPS://Example.com:443/auth/")
+    assert (settings.issuer, settings.audience) == ("https://example.com/auth", "https://example.com/auth")
+
+    settings = made(public_url="https://example.com/auth", audience="urn:them")
+    assert (settings.issuer, settings.audience) == ("https://example.com/auth", "urn:them")
+
+    settings = made(issuer="urn:us")
+    assert (settings.issuer, settings.audience) == ("urn:us", "http://127.0.0.1:8000")
+
+
+@pytest.mark.parametrize(
+    ("public_url", "workbench", "secure"),
+    [
+        ("http://127.0.0.1:8000", True, False),
+        ("http://localhost:3000", True, False),
+        ("http://[::1]", True, False),
+        ("http://127.9.9.9/auth", True, False),
+        ("https://localhost", False, True),
+        ("https://127.0.0.1", False, True),
+        ("https://auth.example.com", False, True),
+        ("http://auth.example.com", False, False),
+        ("http://10.0.0.1:8000", False, False),
+        ("http://0.0.0.0:8000", False, False),
+        ("http://localhost.example.com", False, False),
+    ],
+)
+def test_the_public_url_alone_decides_between_workbench_and_production(public_url: str, workbench: bool, secure: bool) -> None:
+    """A loopback http:// URL is a workbench, all else production; cookies are Secure exactly on https."""
+    settings = made(public_url=public_url, allow_http=True, listen="0.0.0.0:80")
+
+    assert (settings.workbench, settings.secure) == (workbench, secure)
+
+
+@pytest.mark.parametrize("public_url", ["http://auth.example.com", "http://10.0.0.1:8000", "http://0.0.0.0", "http://[::]:8000"])
+def test_production_is_https_unless_it_is_said_otherwise(public_url: str) -> None:
+    """A plain http:// URL that is not loopback stops the start, unless AUTHSVC_ALLOW_HTTP says that the network is private."""
+    assert "AUTHSVC_PUBLIC_URL: use https (or AUTHSVC_ALLOW_HTTP=yes" in refusal(public_url=public_url)
+    assert not made(public_url=public_url, allow_http="yes").workbench
+    assert made(public_url="http://localhost").workbench, "a workbench needs no permission"
+
+
+@pytest.mark.parametrize(
+    ("password_weak", "public_url", "is_refused"),
+    [
+        ("auto", "http://127.0.0.1:8000", False),
+        ("auto", PRODUCTION, True),
+        ("warn", "http://127.0.0.1:8000", False),
+        ("warn", PRODUCTION, False),
+        ("refuse", "http://127.0.0.1:8000", True),
+        ("refuse", PRODUCTION, True),
+    ],
+)
+def test_weak_passwords_are_let_in_on_a_workbench_only(password_weak: str, public_url: str, is_refused: bool) -> None:
+    """`auto` warns on a workbench and refuses elsewhere; the other two say what they do."""
+    assert made(password_weak=password_weak, public_url=public_url).weak_passwords_refused is is_refused
+
+
+@pytest.mark.parametrize(("memory", "budget", "is_refused"), [(1_024, 1, False), (1_025, 1, True), (65_536, 64, False), (65_537, 64, True)])
+def test_one_hash_fits_the_budget(memory: int, budget: int, is_refused: bool) -> None:
+    """A budget smaller than one hash could never be kept."""
+    values = {"hash_memory_kib": memory, "hash_budget_mib": budget}
+
+    if is_refused:
+        assert "AUTHSVC_HASH_MEMORY_KIB: one hash needs more than AUTHSVC_HASH_BUDGET_MIB allows" in refusal(**values)
+    else:
+        assert made(**values).hash_memory_kib == memory
+
+
+@pytest.mark.parametrize(
+    ("memory", "lanes", "is_refused"), [(8, 1, False), (8, 2, True), (16, 2, False), (511, 64, True), (512, 64, False)]
+)
+def test_each_lane_of_a_hash_has_its_8_kib(memory: int, lanes: int, is_refused: bool) -> None:
+    """RFC 9106 section 3.1: at least 8 KiB for each lane; less would fail at the first password, not at the start."""
+    values = {"hash_memory_kib": memory, "hash_parallelism": lanes}
+
+    if is_refused:
+        assert "AUTHSVC_HASH_MEMORY_KIB: Argon2 needs 8 KiB for each lane" in refusal(**values)
+    else:
+        assert made(**values).hash_parallelism == lanes
+
+
+@pytest.mark.parametrize("domain", ["", "auth.example.com", "example.com", "com"])
+def test_a_cookie_domain_is_the_host_or_above_it(domain: str) -> None:
+    """Browsers keep a cookie for the host itself and for the domains that it lies in."""
+    assert made(public_url=PRODUCTION, cookie_domain=domain).cookie_domain == domain
+
+
+@pytest.mark.parametrize(
+    "domain",
+    ["example.org", "ple.com", "th.example.com", "a.auth.example.com", ".example.com", "*.example.com", "auth.example.com; Secure"],
+)
+def test_a_cookie_domain_elsewhere_is_refused(domain: str) -> None:
+    """A Domain that the host is not within would make browsers drop the cookie, and everybody would be signed out."""
+    assert f"AUTHSVC_COOKIE_DOMAIN: auth.example.com is not within {domain}" in refusal(public_url=PRODUCTION, cookie_domain=domain)
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("threads", 1, 256),
+        ("access_seconds", 10, 86_400),
+        ("refresh_seconds", 60, 31_536_000),
+        ("session_seconds", 60, 315_360_000),
+        ("refresh_grace_seconds", 0, 300),
+        ("password_min", 1, 128),
+        ("hash_time", 1, 100),
+    ],
+)
+def test_numbers_have_bounds(name: str, least: int, most: int) -> None:
+    """Both bounds can be set; one less and one more are refused by the setting's own name."""
+    assert [getattr(made(**{name: value}), name) for value in (least, most)] == [least, most]
+    for value in (least - 1, most + 1):
+        assert f"AUTHSVC_{name.upper()}: use a whole number from {least} to {most}" in refusal(**{name: value})
