@@ -89,7 +89,7 @@ class Server:
         # Whoever waits for a password hash holds a thread; these come on top, so that others find one free.
         self._dispatcher.set_thread_count(settings.threads + app.core.hasher.admitted)
         try:
-            self._server: Any = waitress.create_server(
+            waitress.create_server(
                 app,
                 map=self._map,
                 _dispatcher=self._dispatcher,
@@ -106,7 +106,9 @@ class Server:
             why = getattr(error, "strerror", None) or "this machine has no such address"
             raise Refused(f"cannot listen on {settings.listen}: {why}") from None
 
-        for listener in self._listeners():
+        # One for each address of the host; a name may have several.
+        self._listeners = [part for part in self._map.values() if getattr(part, "accepting", False)]
+        for listener in self._listeners:
             listener.channel_class = Channel
 
     def run(self) -> None:
@@ -120,7 +122,7 @@ class Server:
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._stop = True
-        self._server.pull_trigger()  # wakes the loop
+        self._listeners[0].pull_trigger()  # wakes the loop
 
     def _turn(self, seconds: float) -> None:
         wasyncore.loop(timeout=seconds, use_poll=True, map=self._map, count=1)
@@ -129,7 +131,7 @@ class Server:
     def _drain(self) -> None:
         """Accept nothing new, let what was accepted be answered, then close."""
         self._world.log("authsvc stops: finishing running requests")
-        for listener in self._listeners():
+        for listener in self._listeners:
             listener.accepting = False
             listener.del_channel()
             listener.socket.close()
@@ -141,9 +143,6 @@ class Server:
             quiet_since = now if self._is_busy() else quiet_since
         self._dispatcher.shutdown(timeout=1)
         wasyncore.close_all(self._map, ignore_all=True)
-
-    def _listeners(self) -> list[Any]:
-        return [part for part in self._map.values() if getattr(part, "accepting", False)]
 
     def _is_busy(self) -> bool:
         """Whether a request is queued, running, half received or half answered."""

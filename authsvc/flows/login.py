@@ -100,6 +100,8 @@ def set_password(core: Core, user: User, new: str, cause: Cause) -> None:
     encoded = core.hasher.hash(new)
     now = core.world.now()
     with core.store.write() as tx:
+        if tx.users.get(user.id) is None:
+            raise Problem("not_found")
         tx.users.change(user.id, now, password_hash=encoded)
         tx.users.outdate(user.id)
         tx.sessions.end_all(user.id, now)

@@ -275,3 +275,15 @@ def test_creating_with_a_role_twice_grants_it_once(app: App) -> None:
 
     assert users.find(app.core, account.user.id).roles == ["admin"]
     assert json.loads(event_rows(app)[0]["data"]) == {"roles": ["admin"]}
+
+
+def test_a_password_set_for_an_account_that_was_just_deleted_is_refused(app: App, client: Client) -> None:
+    """While the new password was being hashed the account went: not found, and nothing is recorded of it."""
+    user_id = client.register()["user"]["id"]
+    account = users.find(app.core, user_id)
+    users.delete(app.core, user_id, Cause())
+    before = actions(app)
+    with pytest.raises(Problem) as caught:
+        login.set_password(app.core, account.user, "another-harbour-17", Cause())
+    assert caught.value.code == "not_found"
+    assert actions(app) == before

@@ -47,6 +47,12 @@ def test_registering_answers_with_tokens_and_the_user(client: Client, app: App) 
     assert actions(app) == ["user.registered"]
 
 
+def test_an_address_is_kept_as_it_was_written(client: Client) -> None:
+    """Letters go out to the spelling that its owner gave; any spelling signs in."""
+    assert client.register("Ann.B@Mail.COM")["user"]["email"] == "Ann.B@Mail.COM"
+    assert client.login("ann.b@mail.com")["user"]["email"] == "Ann.B@Mail.COM"
+
+
 def test_the_tokens_of_a_registration_work_at_once(client: Client) -> None:
     """The access token reads the user, the refresh token refreshes."""
     answer = client.register()

@@ -134,6 +134,7 @@ def test_ending_one_session_ends_that_one(client: Client, app: App, many: list[A
     (row,) = [row for row in event_rows(app) if row["action"] == "session.revoked"]
     assert victim["session_id"] in row["data"]
     assert (row["subject"], row["session_id"]) == (mine["user"]["id"], mine["session_id"])
+    assert (row["actor_type"], row["actor_id"], row["actor_label"]) == ("user", mine["user"]["id"], "example@mail.com")
 
 
 def test_ending_it_again_is_not_found(client: Client, app: App, many: list[Answer]) -> None:

@@ -142,6 +142,26 @@ def test_a_token_that_is_none_of_ours_is_refused(client: Client, token: str) -> 
     assert client.refresh(mine["refresh_token"]).status == 200
 
 
+@pytest.mark.parametrize("spoil", ["mac", "counter", "session", "longer", "shorter", "case"])
+def test_a_refresh_token_of_another_hand_is_refused(client: Client, app: App, spoil: str) -> None:
+    """Every part of a token is bound to every other: a changed one is nobody's, and no session ends by it."""
+    mine, other = client.register(), client.login()
+    session, counter, mac = mine["refresh_token"].removeprefix("rt_").split(".")
+    forged = {
+        "mac": f"rt_{session}.{counter}.{'A' * 43}",
+        "counter": f"rt_{session}.1.{mac}",
+        "session": f"rt_{other['session_id'].removeprefix('ses_')}.{counter}.{mac}",
+        "longer": f"rt_{session}.{counter}.{mac}A",
+        "shorter": f"rt_{session}.{counter}.{mac[:-1]}",
+        "case": f"rt_{session}.{counter}.{mac.swapcase()}",
+    }[spoil]
+    for answer in (client.refresh(forged), client.get("/token/refresh", headers={"Cookie": f"authsvc_refresh={forged}"})):
+        assert (answer.status, answer.code) == (401, "invalid_token")
+    assert client.post("/token/revoke", {"token": forged}).status == 200
+    assert [client.refresh(each["refresh_token"]).status for each in (mine, other)] == [200, 200]
+    assert actions(app) == ["user.registered", "login.succeeded"]
+
+
 def test_a_refresh_body_has_one_field(client: Client) -> None:
     """Unknown fields are named, and the token is not spent."""
     token = client.register()["refresh_token"]

@@ -104,6 +104,9 @@ def test_an_admin_sees_and_changes_others(client: Client, app: App) -> None:
     victim = client.register(OTHER)["user"]
     token = admin_token(client, app)
     assert client.get(f"/user/{victim['id']}", token=token).json() == victim
+    me = client.get("/user", token=token)
+    assert (me["roles"], me["caps"]) == (["admin", "user"], ["*"])
+    assert client.get(f"/user/{me['id']}", token=token).json() == me.json()
     changed = client.put(f"/user/{victim['id']}", {"name": "Ann"}, token=token)
     assert (changed.status, changed["name"], changed["roles"]) == (200, "Ann", ["user"])
     assert client.get(f"/user/{UNKNOWN}", token=token).code == "not_found"
