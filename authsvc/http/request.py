@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
-from itertools import count
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -105,19 +103,12 @@ class Request:
 
 
 class RequestIds:
-    """Names requests: a random part for each process, and a count."""
+    """Names requests."""
 
     def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
         self._random_bytes = random_bytes
-        self._pid = 0
-        self._count = count()
-        self._prefix = ""
 
     def of(self, environ: Mapping[str, Any]) -> str:
         """The caller's own id where it is harmless, else a fresh one."""
-        given = environ.get("HTTP_X_REQUEST_ID")
-        if given and _REQUEST_ID.fullmatch(given):
-            return str(given)
-        if self._pid != os.getpid():  # a fork would go on with the same names
-            self._pid, self._prefix = os.getpid(), self._random_bytes(8).hex()
-        return f"{self._prefix}-{next(self._count):06x}"
+        given: str | None = environ.get("HTTP_X_REQUEST_ID")
+        return given if given and _REQUEST_ID.fullmatch(given) else self._random_bytes(12).hex()

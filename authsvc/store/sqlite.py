@@ -40,6 +40,15 @@ _abandoned: list[object] = []
 def connect(path: str, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
     """A connection as every part of authsvc wants it: WAL, an fsync at each commit, explicit transactions."""
     connection = sqlite3.connect(path, timeout=busy_ms / 1000, isolation_level=None, check_same_thread=False)
+    try:
+        _set_up(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _set_up(connection: sqlite3.Connection, path: str) -> None:
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",
@@ -52,9 +61,7 @@ def connect(path: str, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
     ):
         connection.execute(f"PRAGMA {pragma}").close()
     if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-        connection.close()
         raise Refused(f"the file system of {path} cannot do write-ahead logging (is it a network share?); use a local disk")
-    return connection
 
 
 class Store:

@@ -75,7 +75,7 @@ SQL = [
     "_",
     "\\",
     "\x00",
-    "1;ATTACH DATABASE '/tmp/x' AS x",
+    "1;ATTACH DATABASE 'x.db' AS x",
 ]
 
 
