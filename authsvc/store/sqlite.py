@@ -7,11 +7,11 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from weakref import WeakSet
 
 from authsvc.primitives.keyring import Keyring
 from authsvc.problems import Refused, unavailable
 from authsvc.store.faults import meaning
+from authsvc.store.forking import Gate
 from authsvc.store.tx import Tx
 from authsvc.store.writer import Writer
 from authsvc.world import World
@@ -21,19 +21,7 @@ CACHE_KIB = 8_192
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 FILE_CHECK_SECONDS = 0.5  # how long a reader trusts that the file is still in its place; the writer never does
 
-# SQLite keeps its file locks in tables of the process, which a fork copies although the locks themselves stay behind:
-# a child would think that it holds what only its parent has. So no connection is open across a fork.
-_stores: WeakSet[Store] = WeakSet()
-
-
-def _rest() -> None:
-    for store in list(_stores):
-        store.rest()
-
-
-os.register_at_fork(before=_rest)
-
-# What was in use all the same, in another thread: the child must neither use nor close it, so it keeps it for ever.
+# What a fork caught in use all the same: the child must neither use nor close it, so it keeps it for ever.
 _abandoned: list[object] = []
 
 
@@ -75,13 +63,13 @@ class Store:
         self._identity = _identity(path)
         self._closed = False
         self._start()
-        _stores.add(self)
 
     def _start(self) -> None:
         """Everything that belongs to one process."""
         self._pid = os.getpid()
         self._checked = float("-inf")
         self._readers: deque[Tx] = deque()  # those at rest: never more than there were readers at once
+        self._gate = Gate(self._rest)
         self._writer = Writer(lambda: connect(self.path), self._check_file, self._world)
 
     @property
@@ -95,24 +83,26 @@ class Store:
         self._after_fork()
         if self._world.monotonic() > self._checked + FILE_CHECK_SECONDS:
             self._check_file()
-        try:
-            reader = self._reader()
+        with self._gate.passed():
             try:
-                yield reader
-            finally:
-                self._readers.append(reader)
-        except sqlite3.Error as error:
-            raise _translated(error) from error
+                reader = self._reader()
+                try:
+                    yield reader
+                finally:
+                    self._readers.append(reader)
+            except sqlite3.Error as error:
+                raise _translated(error) from error
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
         """The only way to write. Leaving the block means durable; an exception means undone."""
         self._after_fork()
-        try:
-            with self._writer.turn() as connection:
-                yield Tx(connection, self._keyring, self._world)
-        except sqlite3.Error as error:
-            raise _translated(error) from error
+        with self._gate.passed():
+            try:
+                with self._writer.turn() as connection:
+                    yield Tx(connection, self._keyring, self._world)
+            except sqlite3.Error as error:
+                raise _translated(error) from error
 
     def close(self) -> None:
         """Finish writing, checkpoint, let go of the file. A second time it does nothing."""
@@ -123,7 +113,7 @@ class Store:
         self._writer.close()
         self._on_close()
 
-    def rest(self) -> None:
+    def _rest(self) -> None:
         """Hold no connection until the next use."""
         if self._pid == os.getpid():
             self._close_readers()
@@ -143,7 +133,7 @@ class Store:
 
     def _after_fork(self) -> None:
         if self._pid != os.getpid():
-            _abandoned.append((self._writer, self._readers))
+            _abandoned.append((self._writer, self._readers, self._gate))
             self._start()
 
     def _check_file(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import pytest
@@ -76,6 +77,18 @@ def test_a_change_counts_at_the_next_request_though_the_token_is_remembered(app:
         assert refusal(app, answer["access_token"]) == "invalid_token"
 
 
+def test_an_account_that_is_not_active_has_no_callers(app: App, client: Client) -> None:
+    """Whatever disabled it, by a flow or behind our back, without a new generation too."""
+    answer = client.register()
+    connection = sqlite3.connect(app.core.store.path)
+    connection.execute("UPDATE users SET status = 'disabled'")
+    connection.commit()
+    connection.close()
+
+    assert refusal(app, answer["access_token"]) == "invalid_token"
+    assert client.refresh(answer["refresh_token"]).code == "invalid_token"
+
+
 def test_another_change_of_the_account_does_not_end_tokens(app: App, client: Client) -> None:
     """A new name is no new generation: the caller is as they are now, under the old token."""
     answer = client.register()
@@ -105,8 +118,6 @@ def test_authenticating_writes_nothing(app: App, client: Client) -> None:
 
 def test_readiness_is_a_real_write(app: App, world: FakeWorld) -> None:
     """flows/health.py writes and waits for the disk; each check leaves its time in the one row."""
-    import sqlite3
-
     from authsvc.flows import health
 
     for _ in range(2):

@@ -114,7 +114,9 @@ def test_a_clock_set_back_locks_nobody_out_for_longer_than_told(limit: Limit, ba
     assert memory.charge("login", "key", limit, now + charge.retry_after * 1000).allowed
 
 
-@pytest.mark.parametrize(("limit", "interval"), [(Limit(10, 300), 30_000), (Limit(1, 1), 1_000), (Limit(600, 60), 100), (Limit(1_000, 1), 1)])
+@pytest.mark.parametrize(
+    ("limit", "interval"), [(Limit(10, 300), 30_000), (Limit(1, 1), 1_000), (Limit(600, 60), 100), (Limit(1_000, 1), 1)]
+)
 def test_tokens_come_back_evenly(limit: Limit, interval: int) -> None:
     """One token every seconds/burst; the next one not a millisecond earlier."""
     assert interval_ms(limit) == interval

@@ -236,21 +236,32 @@ def test_who_waits_too_long_is_told_to_come_back(world: FakeWorld, monkeypatch: 
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     monkeypatch.setattr(passwords, "QUEUE_SECONDS", 0.0)
     hasher = Hasher(world, CHEAP, budget_mib=64)
-    real = argon2_low_level.verify_secret
-    refused: list[Problem] = []
+    gate, entered = threading.Event(), threading.Event()
+    reasons: list[str | None] = []
 
-    def meanwhile(*values: Any) -> bool:
+    def hold_the_slot(*_: Any) -> bool:
+        entered.set()
+        return gate.wait(60)
+
+    def keep_asking() -> None:
         for _ in range(40):
-            with pytest.raises(Problem) as caught:
+            try:
                 hasher.hash(PASSWORD)
-            refused.append(caught.value)
-        return real(*values)
+            except Problem as problem:
+                reasons.append(problem.reason if problem.code == "busy" else problem.code)
 
-    monkeypatch.setattr(argon2_low_level, "verify_secret", meanwhile)
-
-    assert hasher.verify(None, PASSWORD) is False
-    assert [problem.code for problem in refused] == ["busy"] * 40
-    assert {"waited too long for password hashing"} == {problem.reason for problem in refused}, "the queue never filled up"
+    monkeypatch.setattr(argon2_low_level, "verify_secret", hold_the_slot)
+    holder, others = threading.Thread(target=hasher.verify, args=(None, PASSWORD)), threading.Thread(target=keep_asking)
+    holder.start()
+    try:
+        assert entered.wait(60)
+        others.start()
+        others.join(30)
+        assert reasons == ["waited too long for password hashing"] * 40, "the queue never filled up"
+    finally:
+        gate.set()
+        holder.join(60)
+        others.join(60)
     assert hasher.hash(PASSWORD)
 
 

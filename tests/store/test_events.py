@@ -87,12 +87,12 @@ def test_a_changed_column_no_longer_fits_its_mac(app: App, column: str, change: 
 
 
 def test_columns_do_not_run_together(app: App) -> None:
-    """E4: moving text from one column to its neighbour changes the MAC although the joined text is the same."""
-    record(app, events.LOGIN_FAILED, CAUSE, subject="usr_2")
+    """E4: text moved from one column to its neighbour changes the MAC, although both columns joined are the same."""
+    record(app, events.LOGIN_FAILED, Cause("user", "usr_1", "a", None, "b+c"), subject="usr_2+usr_3")
     (row,) = event_rows(app)
-    for left, right in (*zip(SEALED, SEALED[1:], strict=False), *zip(PERSONAL, PERSONAL[1:], strict=False)):
-        moved = {**row, left: f"{row[left]}{str(row[right])[:1]}", right: str(row[right])[1:]}
-        assert not is_genuine(app, moved), (left, right)
+    assert is_genuine(app, row)
+    assert not is_genuine(app, {**row, "actor_id": "usr_1+usr_2", "subject": "usr_3"})
+    assert not is_genuine(app, {**row, "actor_label": "a+b", "ip": "c"})
 
 
 def test_erasing_personal_data_leaves_the_rest_verifiable(app: App) -> None:
@@ -129,7 +129,7 @@ def test_rows_are_made_under_the_newest_key(tmp_path: Path) -> None:
 
 def test_an_undone_block_leaves_no_event(app: App) -> None:
     """An event lives and dies with the transaction of what it tells of."""
-    with pytest.raises(LookupError), app.core.store.write() as tx:
+    with pytest.raises(LookupError), app.core.store.write() as tx:  # noqa: PT012 - the block is what fails
         tx.events.record(events.USER_UPDATED, CAUSE)
         raise LookupError
     assert event_rows(app) == []

@@ -90,7 +90,9 @@ def test_white_space_around_the_key_means_nothing(tmp_path: Path, content: str) 
 
 
 @pytest.mark.parametrize(
-    "content", ["", "\n", "short", "a" * 64, "ab" * 32, SECRET[:31], "ä" * 40, b"\xff" * 64, b"\x00" * 64], ids=lambda value: repr(value)[:12]
+    "content",
+    ["", "\n", "short", "a" * 64, "ab" * 32, SECRET[:31], "ä" * 40, b"\xff" * 64, b"\x00" * 64],
+    ids=lambda value: repr(value)[:12],
 )
 @pytest.mark.parametrize("settings", [{}, PRODUCTION], ids=["workbench", "production"])
 def test_a_damaged_key_file_is_refused_and_not_replaced(tmp_path: Path, content: str | bytes, settings: dict[str, str]) -> None:

@@ -208,7 +208,9 @@ def test_a_damaged_page_is_found_after_an_unclean_stop(tmp_path: Path, damaged: 
     assert world.lines == [CHECKING]
 
 
-@pytest.mark.parametrize("content", [b"not a database, but long enough to look at " * 200, b"\x00" * 8_192, b"SQLite format 3\x00" + b"\xff" * 8_176])
+@pytest.mark.parametrize(
+    "content", [b"not a database, but long enough to look at " * 200, b"\x00" * 8_192, b"SQLite format 3\x00" + b"\xff" * 8_176]
+)
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
     """F10: garbage in the database's place is not written over."""
     (tmp_path / "authsvc.db").write_bytes(content)

@@ -162,6 +162,7 @@ def test_pages_name_live_sessions_once_newest_first(app: App, user: User) -> Non
             before = found[-1].id if found else NEWEST
             page = tx.sessions.page(user.id, before=before, limit=2, now=START + 10, idle_since=START - HOUR)
         assert len(page) <= 2
+        assert not set(page) & set(found)
         if not page:
             break
         found += page

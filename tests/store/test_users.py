@@ -18,7 +18,9 @@ from tests.support import START, FakeWorld
 
 def test_what_was_stored_comes_back(app: App) -> None:
     """Every column, by id and by the folded address, in whatever characters; and nothing for anybody else."""
-    user = person("ünï@example.com", name="Zoë \N{PILE OF POO}\n'; DROP TABLE users; --", phone_number="+15550100", metadata='{"a":"\\u0000"}')
+    user = person(
+        "ünï@example.com", name="Zoë \N{PILE OF POO}\n'; DROP TABLE users; --", phone_number="+15550100", metadata='{"a":"\\u0000"}'
+    )
     with app.core.store.write() as tx:
         assert tx.users.add(user) is True
     with app.core.store.read() as tx:
@@ -84,7 +86,7 @@ def test_a_change_sets_what_it_names_and_counts(app: App) -> None:
         assert tx.users.get(other.id) == other
 
 
-@pytest.mark.parametrize("column", sorted(set(User._fields) - CHANGEABLE) + ["name = 'x', id", "nosuch"])
+@pytest.mark.parametrize("column", [*sorted(set(User._fields) - CHANGEABLE), "name = 'x', id", "nosuch"])
 def test_no_other_column_can_be_changed(app: App, column: str) -> None:
     """A11: identity, generation and times are not set from values; a name that is no column of ours is refused before any SQL."""
     user = person("a@example.com")
@@ -161,7 +163,10 @@ def test_roles_are_exactly_those_that_were_set(app: App) -> None:
 
 def test_a_role_of_nobody_cannot_be_stored(app: App) -> None:
     """The store itself refuses a role or session without its account."""
-    for act in (lambda tx: tx.users.set_roles("usr_nobody", ["admin"], START), lambda tx: tx.sessions.add(session(person("x@example.com")))):
+    for act in (
+        lambda tx: tx.users.set_roles("usr_nobody", ["admin"], START),
+        lambda tx: tx.sessions.add(session(person("x@example.com"))),
+    ):
         with pytest.raises(sqlite3.IntegrityError), app.core.store.write() as tx:
             act(tx)
 
@@ -192,6 +197,7 @@ def test_pages_name_every_account_once_in_the_order_of_making(app: App, world: F
         with app.core.store.read() as tx:
             page = tx.users.page(after=found[-1].id if found else "", limit=3)
         assert len(page) <= 3
+        assert not set(page) & set(found)
         if not page:
             break
         found += page
@@ -213,7 +219,7 @@ def session(user: User) -> Session:
 
 def add(app: App, *users: User) -> None:
     with app.core.store.write() as tx:
-        assert all([tx.users.add(user) for user in users])
+        assert all(tx.users.add(user) for user in users)
 
 
 def count(tx: Tx, table: str) -> int:

@@ -1,0 +1,78 @@
+"""No connection is open across a fork.
+
+SQLite keeps its file locks in tables of the process. A fork copies the tables, but the locks stay with the parent: a child
+would think that it holds what it does not, and lose what it writes. So before a fork new uses wait, running ones end,
+and every connection is closed; afterwards parent and child each open their own.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from weakref import WeakSet
+
+PATIENCE_SECONDS = 10.0
+
+
+class Gate:
+    """Lets uses of a store through, except while the process forks. `rest` closes the connections."""
+
+    def __init__(self, rest: Callable[[], None]) -> None:
+        self._rest = rest
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._forking = False
+        self._mine = threading.local()
+        _gates.add(self)
+
+    @contextmanager
+    def passed(self) -> Iterator[None]:
+        """A use. One inside another passes at once, so that a fork never waits for what waits for it."""
+        depth = getattr(self._mine, "depth", 0)
+        if not depth:
+            with self._changed:
+                while self._forking:
+                    self._changed.wait()
+                self._inside += 1
+        self._mine.depth = depth + 1
+        try:
+            yield
+        finally:
+            self._mine.depth = depth
+            if not depth:
+                with self._changed:
+                    self._inside -= 1
+                    if self._forking:
+                        self._changed.notify_all()
+
+    def shut(self) -> None:
+        """Before a fork. A thread that forks inside a use of its own cannot wait for itself."""
+        mine = 1 if getattr(self._mine, "depth", 0) else 0
+        with self._changed:
+            self._forking = True
+            self._changed.wait_for(lambda: self._inside == mine, PATIENCE_SECONDS)
+        self._rest()
+
+    def open(self) -> None:
+        """After a fork, in the parent. The child makes a gate of its own."""
+        with self._changed:
+            self._forking = False
+            self._changed.notify_all()
+
+
+_gates: WeakSet[Gate] = WeakSet()
+
+
+def _shut_all() -> None:
+    for gate in list(_gates):
+        gate.shut()
+
+
+def _open_all() -> None:
+    for gate in list(_gates):
+        gate.open()
+
+
+os.register_at_fork(before=_shut_all, after_in_parent=_open_all)
