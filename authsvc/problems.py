@@ -20,7 +20,7 @@ KINDS: Mapping[str, Kind] = {
     kind.code: kind
     for kind in (
         Kind("invalid_json", 400, "Not valid JSON", "The body is not one strict JSON object in UTF-8: it is malformed, too deep, or repeats a key."),
-        Kind("invalid_request", 422, "Invalid request", "The request was understood but some of its values were not acceptable; `errors` names each. Ambiguous requests (two credentials of one kind) get status 400."),
+        Kind("invalid_request", 422, "Invalid request", "Some values of the request are not acceptable (`errors` names each), or it can be read in two ways (status 400)."),
         Kind("unsupported_media_type", 415, "Unsupported media type", "Send `application/json`."),
         Kind("body_too_large", 413, "Body too large", "Bodies may have at most 64 KiB."),
         Kind("not_found", 404, "Not found", "There is nothing here, or nothing that you may see."),
