@@ -17,10 +17,12 @@ PATIENCE_SECONDS = 10.0
 
 
 class Gate:
-    """Lets uses of a store through, except while the process forks. `rest` closes the connections."""
+    """Lets uses of a store through, except while the process forks. `rest` closes the connections; `renew` makes a
+    child's store anew, while the child has only one thread."""
 
-    def __init__(self, rest: Callable[[], None]) -> None:
+    def __init__(self, rest: Callable[[], None], renew: Callable[[], None]) -> None:
         self._rest = rest
+        self.renew = renew
         self._changed = threading.Condition()
         self._inside = 0
         self._forking = False
@@ -75,4 +77,9 @@ def _open_all() -> None:
         gate.open()
 
 
-os.register_at_fork(before=_shut_all, after_in_parent=_open_all)
+def _renew_all() -> None:
+    for gate in list(_gates):
+        gate.renew()
+
+
+os.register_at_fork(before=_shut_all, after_in_parent=_open_all, after_in_child=_renew_all)

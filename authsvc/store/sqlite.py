@@ -69,7 +69,7 @@ class Store:
         self._pid = os.getpid()
         self._checked = float("-inf")
         self._readers: deque[Tx] = deque()  # those at rest: never more than there were readers at once
-        self._gate = Gate(self._rest)
+        self._gate = Gate(self._rest, self._renew)
         self._writer = Writer(lambda: connect(self.path), self._check_file, self._world)
 
     @property
@@ -80,7 +80,6 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Tx]:
         """What is committed now. Each statement sees the latest; nothing is locked."""
-        self._after_fork()
         if self._world.monotonic() > self._checked + FILE_CHECK_SECONDS:
             self._check_file()
         with self._gate.passed():
@@ -96,7 +95,6 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Tx]:
         """The only way to write. Leaving the block means durable; an exception means undone."""
-        self._after_fork()
         with self._gate.passed():
             try:
                 with self._writer.turn() as connection:
@@ -131,7 +129,8 @@ class Store:
             connection.execute("PRAGMA query_only=ON").close()
             return Tx(connection, self._keyring, self._world)
 
-    def _after_fork(self) -> None:
+    def _renew(self) -> None:
+        """In a child, after a fork."""
         if self._pid != os.getpid():
             _abandoned.append((self._writer, self._readers, self._gate))
             self._start()

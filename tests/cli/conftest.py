@@ -120,7 +120,8 @@ class Cli:
         return [sys.executable, "-m", "authsvc", *arguments]
 
     def _environment(self, settings: dict[str, str]) -> dict[str, str]:
-        return {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(ROOT), **self.environ, **settings}
+        importable = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        return {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": importable, **self.environ, **settings}
 
 
 @dataclass(frozen=True)

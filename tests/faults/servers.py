@@ -57,7 +57,7 @@ class Server:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self._reader = threading.Thread(target=self._read_log)
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
 
     @property

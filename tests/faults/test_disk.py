@@ -11,7 +11,7 @@ import pytest
 
 from authsvc.app import App
 from authsvc.config.settings import LIMITS
-from tests.faults.servers import FULL_DISK_BYTES, Load, Server, free_port, serving, start
+from tests.faults.servers import FULL_DISK_BYTES, Load, Server, free_port, serving
 from tests.faults.test_kill import assert_nothing_half_done, assert_whole
 from tests.support import EMAIL, PASSWORD, Client, actions, make_app, running
 
@@ -69,8 +69,7 @@ def test_f10_a_disk_that_fills_up_under_load_loses_nothing_acknowledged(tmp_path
 
 def test_f10_killed_on_a_full_disk_the_service_comes_back_whole(tmp_path: Path) -> None:
     """F10 with F9: a half-written log of a full disk is not taken for commits."""
-    server = start(tmp_path)
-    with Load([server.port], prefix="full") as load:
+    with serving(tmp_path) as server, Load([server.port], prefix="full") as load:
         load.wait_for(100)
         with server.full_disk():
             load.wait_for_status(503, 50)

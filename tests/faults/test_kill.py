@@ -9,7 +9,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from tests.faults.servers import Caller, Load, Server, Session, counter, in_threads, serving, start
+from tests.faults.servers import Caller, Load, Server, Session, counter, in_threads, serving
 from tests.support import Client, running
 
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "5"))
@@ -35,11 +35,11 @@ HALF_DONE = {
 def test_f9_every_acknowledged_act_outlives_kill_minus_nine(tmp_path: Path) -> None:
     """F9: killed at a random moment under 16 clients, the service comes back with all it acknowledged, round after round."""
     for number in range(ROUNDS):
-        server = start(tmp_path)
-        with Load([server.port], prefix=f"kill-{number}") as load:
+        with serving(tmp_path) as server, Load([server.port], prefix=f"kill-{number}") as load:
             load.wait_for(random.randrange(1, 400))
             server.kill()
         assert load.surprises == []
+        assert_whole(image(tmp_path / "authsvc.db", tmp_path / f"killed-{number}"), load.registered, load.sessions)
         with serving(tmp_path) as server:
             assert len(server.log("the last stop was not clean")) == 1, "it was not looked after"
             in_threads(CHECKERS, lambda part, load=load, server=server: check_over_http(load, server, part))

@@ -27,6 +27,8 @@ def parsed(text: str) -> Email | None:
 
 def reaches_ascii(char: str) -> bool:
     """Whether some mapping that software applies to addresses turns this character, or a part of it, into ASCII."""
+    if not unicodedata.decomposition(char) and char == char.upper() == char.lower() == char.casefold():
+        return False
     forms = {unicodedata.normalize(form, char) for form in ("NFC", "NFD", "NFKC", "NFKD")}
     forms |= {case for form in forms for case in (form.upper(), form.lower(), form.casefold(), form.title(), form.swapcase())}
     return any(part.isascii() for form in forms for part in form)

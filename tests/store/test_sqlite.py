@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sqlite3
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -263,6 +264,32 @@ def test_a_fork_beside_working_threads_loses_nothing(tmp_path: Path) -> None:
         with closing(sqlite3.connect(folder / "authsvc.db")) as connection:
             found = [text for (text,) in connection.execute("SELECT subject FROM events WHERE subject <> 'parent' ORDER BY seq")]
         assert found == ["early", "late"]
+
+
+def test_many_threads_at_once_may_be_the_first_to_use_a_child(app: App) -> None:
+    """F12: a server with threads that is forked gets its first requests together; none of them waits for ever."""
+    note(app, "before")
+
+    def all_at_once() -> list[list[str]]:
+        sys.setswitchinterval(1e-6)
+        gate = threading.Barrier(16)
+        found: list[list[str]] = []
+
+        def work() -> None:
+            gate.wait()
+            found.append(seen_by(app))
+
+        threads = [threading.Thread(target=work) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return found
+
+    for _ in range(20):
+        with child(all_at_once) as result:
+            pass
+        assert result == [[["before"]] * 16]
 
 
 def test_a_childs_close_leaves_the_parent_at_work(app: App) -> None:
