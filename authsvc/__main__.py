@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status = _run(arguments)
         sys.stdout.flush()
+        _let_go_of_a_dead_log()
     except Refused as refused:
         return _fail(str(refused))
     except Invalid as invalid:
@@ -27,9 +28,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Problem as problem:
         return _fail(_told(problem))
     except OSError as error:  # nobody takes our output
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter will try once more when it ends
+        _discard(1)
         return _fail(f"cannot write the output: {error.strerror}")
     return status
+
+
+def _let_go_of_a_dead_log() -> None:
+    """A log line that nobody took waits in its buffer; it is no reason for a service that stopped cleanly to fail."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _discard(2)
+
+
+def _discard(descriptor: int) -> None:
+    """Send what is left to nowhere: the interpreter will try once more to write it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def _told(problem: Problem) -> str:
