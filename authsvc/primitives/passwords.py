@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
+from weakref import WeakSet
 
 from authsvc.problems import Invalid, busy
 from authsvc.world import World
@@ -61,12 +62,16 @@ class Hasher:
         self._cost = cost
         self.slots = max(1, min(budget_mib * 1024 // cost.memory_kib, os.cpu_count() or 1))
         self.admitted = self.slots + QUEUE_LENGTH
+        self._start()
+        _hashers.add(self)
+        self._decoy = self._encode(world.random_bytes(SALT_BYTES), world.random_bytes(HASH_BYTES))
+
+    def _start(self) -> None:
+        """Everything that belongs to one process: what a parent's threads hold at a fork, its child must not wait for."""
         self._admitted = threading.Semaphore(self.admitted)
         self._running = threading.Semaphore(self.slots)
         self._threads: ThreadPoolExecutor | None = None
-        self._pid = 0
         self._starting = threading.Lock()
-        self._decoy = self._encode(world.random_bytes(SALT_BYTES), world.random_bytes(HASH_BYTES))
 
     def hash(self, password: str) -> str:
         """The PHC string of a normalised password."""
@@ -104,7 +109,7 @@ class Hasher:
     def close(self) -> None:
         """End the threads. They start again when needed."""
         threads, self._threads = self._threads, None
-        if threads is not None and self._pid == os.getpid():
+        if threads is not None:
             threads.shutdown()
 
     def _parameters(self) -> str:
@@ -130,9 +135,19 @@ class Hasher:
             self._admitted.release()
 
     def _pool(self) -> ThreadPoolExecutor:
-        """The threads of this process: started when first needed, and anew after a fork."""
+        """The threads of this process, started when first needed."""
         with self._starting:
-            if self._threads is None or self._pid != os.getpid():
-                self._pid = os.getpid()
+            if self._threads is None:
                 self._threads = ThreadPoolExecutor(self.slots, thread_name_prefix="hasher")
             return self._threads
+
+
+_hashers: WeakSet[Hasher] = WeakSet()
+
+
+def _renew_all() -> None:
+    for hasher in list(_hashers):
+        hasher._start()
+
+
+os.register_at_fork(after_in_child=_renew_all)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import threading
 import unicodedata
+import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -361,3 +364,23 @@ def test_any_text_is_normal_or_invalid(text: str) -> None:
     assert len(normal.encode()) <= MAX_BYTES
     assert "\0" not in normal
     assert unicodedata.normalize("NFD", normal) == unicodedata.normalize("NFD", text), "nothing but the spelling changed"
+
+
+def test_a_child_of_a_fork_has_all_slots_though_its_parent_was_hashing(world: FakeWorld) -> None:
+    """What the parent's threads hold at the fork, places in the queue included, is free in the child."""
+    hasher = Hasher(world, CHEAP, budget_mib=64)
+    with ExitStack() as held:
+        for places in (hasher._admitted, hasher._running):
+            while places.acquire(blocking=False):
+                held.callback(places.release)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forks with threads, if another test left one
+            pid = os.fork()
+        if pid == 0:
+            signal.alarm(20)
+            try:
+                os._exit(0 if hasher.verify(hasher.hash(PASSWORD), PASSWORD) else 1)
+            except BaseException:  # noqa: BLE001 - told to the parent
+                os._exit(2)
+        assert os.waitpid(pid, 0)[1] == 0
+    assert hasher.verify(hasher.hash(PASSWORD), PASSWORD)
