@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from functools import lru_cache
-
+from authsvc.flows.users import timestamp
 from authsvc.http.request import Request
 from authsvc.http.response import Response, dumps
 from authsvc.routes import Route
@@ -19,8 +17,7 @@ class AccessLog:
         self._as_json = as_json
 
     def write(self, request: Request, route: Route | None, response: Response, seconds: float) -> None:
-        now = self._world.now()
-        at = f"{_second(now // 1000)}.{now % 1000:03}Z"
+        at = timestamp(self._world.now())
         pattern = route.path if route else "-"
         method = route.method if route else "-"
         if request.method == "HEAD":
@@ -41,8 +38,3 @@ class AccessLog:
             "request_id": request.id,
         }
         self._world.log(dumps(line))
-
-
-@lru_cache(maxsize=2)
-def _second(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

@@ -13,7 +13,7 @@ from authsvc.flows.core import Core
 from authsvc.handlers.tokens import presented
 from authsvc.http import body, proxies
 from authsvc.http.origins import Origins
-from authsvc.http.request import Request, RequestIds
+from authsvc.http.request import Request, request_id
 from authsvc.http.response import STATUS_LINES, Response, nothing, refusal
 from authsvc.http.router import Router
 from authsvc.primitives import refresh
@@ -43,12 +43,11 @@ class Wsgi:
         self._base_url = str(core.settings.public_url)
         self._mount = core.settings.public_url.path
         self._origins = Origins(core.settings.public_url.origin, core.settings.app_origins)
-        self._request_ids = RequestIds(core.world.random_bytes)
         self._access_log = AccessLog(core.world, as_json=core.settings.log == "json")
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         started = self._core.world.monotonic()
-        request = Request(environ, self._request_ids.of(environ))
+        request = Request(environ, request_id(environ, self._core.world.random_bytes))
         route, response = self._guarded(request)
         content = b"" if request.method == "HEAD" else response.body
         start_response(STATUS_LINES[response.status], self._headers(request, response))

@@ -70,12 +70,16 @@ def public(user: User, roles: Sequence[str], caps: Sequence[str]) -> dict[str, A
     }
 
 
-@lru_cache(maxsize=4096)
 def timestamp(milliseconds: int | None) -> str | None:
     """RFC 3339 in UTC, to the millisecond."""
     if milliseconds is None:
         return None
-    return f"{datetime.fromtimestamp(milliseconds // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def insert(tx: Tx, core: Core, new: NewUser, password_hash: str | None) -> User:

@@ -102,13 +102,7 @@ class Request:
         return dict(pairs)
 
 
-class RequestIds:
-    """Names requests."""
-
-    def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
-        self._random_bytes = random_bytes
-
-    def of(self, environ: Mapping[str, Any]) -> str:
-        """The caller's own id where it is harmless, else a fresh one."""
-        given: str | None = environ.get("HTTP_X_REQUEST_ID")
-        return given if given and _REQUEST_ID.fullmatch(given) else self._random_bytes(12).hex()
+def request_id(environ: Mapping[str, Any], random_bytes: Callable[[int], bytes]) -> str:
+    """The caller's own id where it is harmless, else a fresh one."""
+    given: str | None = environ.get("HTTP_X_REQUEST_ID")
+    return given if given and _REQUEST_ID.fullmatch(given) else random_bytes(12).hex()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import NamedTuple
 
 from authsvc.config.parse import Limit
+from authsvc.primitives.memory import make_room
 
 MEMORY_KEYS = 50_000
 
@@ -65,9 +65,7 @@ class MemoryBuckets:
         if taken is None:
             self._full_at[name, key] = empty(known, now, limit)
             return refused(known, now, limit)
-        if len(self._full_at) >= MEMORY_KEYS:
-            for old in list(islice(self._full_at, MEMORY_KEYS // 2)):
-                self._full_at.pop(old, None)
+        make_room(self._full_at, MEMORY_KEYS)
         self._full_at[name, key] = taken
         return allowed(taken, now, limit)
 

@@ -6,11 +6,11 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cache
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from authsvc.primitives import ids
 from authsvc.primitives.keyring import Key, Keyring, Purpose
+from authsvc.primitives.memory import make_room
 from authsvc.problems import Problem
 from authsvc.world import World
 
@@ -67,9 +67,7 @@ class AccessTokens:
         return claims
 
     def _remember(self, token: str, claims: Claims) -> None:
-        if len(self._verified) >= REMEMBERED:
-            for old in list(islice(self._verified, REMEMBERED // 2)):
-                self._verified.pop(old, None)
+        make_room(self._verified, REMEMBERED)
         self._verified[token] = claims
 
     def _decode(self, token: str) -> Claims:

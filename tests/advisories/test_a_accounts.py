@@ -7,7 +7,6 @@ import sqlite3
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -23,7 +22,7 @@ from authsvc.primitives import emails
 from authsvc.problems import Invalid, Problem
 from authsvc.rules.access import ADMIN
 from authsvc.store.users import ACTIVE, DISABLED
-from tests.support import EMAIL, PASSWORD, Answer, Client, FakeWorld, actions, event_rows, running
+from tests.support import EMAIL, PASSWORD, Answer, Client, FakeWorld, actions, event_rows, running, together
 
 T = TypeVar("T")
 
@@ -48,18 +47,6 @@ def open_app(tmp_path: Path, world: FakeWorld) -> Iterator[App]:
 def network(number: int) -> str:
     """An address in a /24 of its own."""
     return f"10.{number // 256}.{number % 256}.7"
-
-
-def together(count: int, act: Callable[[int], T]) -> list[T]:
-    """The results of one act in so many threads, all let go at once."""
-    gate = threading.Barrier(count)
-
-    def run(index: int) -> T:
-        gate.wait(60)
-        return act(index)
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
 
 
 def rows(app: App, query: str, *values: Any) -> list[tuple[Any, ...]]:

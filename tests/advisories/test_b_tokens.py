@@ -6,9 +6,7 @@ import base64
 import hmac
 import itertools
 import json
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +22,7 @@ from authsvc.app import App
 from authsvc.primitives import refresh
 from authsvc.primitives.keyring import Keyring, Purpose
 from authsvc.routes import ROUTES, Route
-from tests.support import EMAIL, PASSWORD, START, Answer, Client, FakeWorld, actions, event_rows, running
+from tests.support import EMAIL, PASSWORD, START, Answer, Client, FakeWorld, actions, event_rows, running, together
 
 T = TypeVar("T")
 
@@ -48,18 +46,6 @@ def sign(header: dict[str, Any] | bytes, payload: dict[str, Any] | bytes, key: b
     parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, payload)]
     signed = f"{b64(parts[0])}.{b64(parts[1])}"
     return f"{signed}.{b64(hmac.digest(key, signed.encode(), digest))}"
-
-
-def together(count: int, act: Callable[[int], T]) -> list[T]:
-    """The results of one act in so many threads, all let go at once."""
-    gate = threading.Barrier(count)
-
-    def run(index: int) -> T:
-        gate.wait(60)
-        return act(index)
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
 
 
 @dataclass

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authsvc.http.request import Request, RequestIds
+from authsvc.http.request import Request, request_id
 from authsvc.problems import Problem
 
-IDS = RequestIds(os.urandom)
 LATIN1 = st.text(alphabet=st.characters(max_codepoint=255))
 FUZZ = settings(deadline=None, max_examples=150)
 
@@ -42,20 +41,20 @@ def refusal(act: Callable[[], Any]) -> tuple[str, int]:
 @pytest.mark.parametrize("given_id", ["a", "A-z_0.9", "x" * 64, "0", "."])
 def test_a_harmless_request_id_is_kept(given_id: str) -> None:
     """The caller's own id is used if it matches [A-Za-z0-9._-]{1,64}."""
-    assert IDS.of({"HTTP_X_REQUEST_ID": given_id}) == given_id
+    assert request_id({"HTTP_X_REQUEST_ID": given_id}, os.urandom) == given_id
 
 
 @pytest.mark.parametrize("given_id", ["", "x" * 65, "a b", "a\n", "a\r\nX: y", "\x1b[31m", "é", "a,b", "<a>", "a/b", "٣", None])
 def test_any_other_request_id_is_replaced(given_id: str | None) -> None:
     """An id that could break a log line or a header never comes back."""
-    fresh = IDS.of({} if given_id is None else {"HTTP_X_REQUEST_ID": given_id})
+    fresh = request_id({} if given_id is None else {"HTTP_X_REQUEST_ID": given_id}, os.urandom)
     assert fresh != given_id
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", fresh)
 
 
 def test_fresh_request_ids_differ_within_and_between_processes() -> None:
     """A count tells one process's requests apart, a random part the processes."""
-    assert len({IDS.of({}) for _ in range(100)} | {RequestIds(os.urandom).of({}) for _ in range(100)}) == 200
+    assert len({request_id({}, os.urandom) for _ in range(200)}) == 200
 
 
 @pytest.mark.parametrize(
