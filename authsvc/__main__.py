@@ -7,8 +7,9 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from authsvc.cli import serve, show, users
+from authsvc.cli import mail, outbox, serve, show, users
 from authsvc.config import sources
+from authsvc.delivery.letters import LETTERS
 from authsvc.problems import Invalid, Problem, Refused
 
 FAILED = 1
@@ -62,6 +63,9 @@ def parser() -> ArgumentParser:
     command.add_argument("--listen", metavar="HOST:PORT", help="instead of AUTHSVC_LISTEN")
     command.add_argument("--check", action="store_true", help="start, check and stop")
 
+    command = commands.add_parser("worker", help="deliver what lies in the outbox until SIGTERM")
+    command.add_argument("--once", action="store_true", help="deliver what is due, and stop")
+
     for name, meaning in (("config", "every setting, its value and source"), ("routes", "the route table")):
         command = commands.add_parser(name, help=meaning)
         form = command.add_mutually_exclusive_group()
@@ -72,7 +76,35 @@ def parser() -> ArgumentParser:
     command.add_argument("--json", action="store_true")
 
     _add_user_commands(commands.add_parser("user", help="accounts"))
+    _add_outbox_commands(commands.add_parser("outbox", help="what waits to be delivered, or was given up"))
+    _add_mail_commands(commands.add_parser("mail", help="letters, and whether they get out"))
     return top
+
+
+def _add_outbox_commands(command: ArgumentParser) -> None:
+    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
+    for name in outbox.COMMANDS:
+        act = acts.add_parser(name)
+        act.add_argument("--json", action="store_true", help="one JSON object a line")
+        if name == "list":
+            act.add_argument("--all", action="store_true", help="what was delivered in the last days, too")
+        else:
+            which = act.add_mutually_exclusive_group(required=True)
+            which.add_argument("message", nargs="?", metavar="ID")
+            which.add_argument("--dead", action="store_true", help="all that were given up")
+
+
+def _add_mail_commands(command: ArgumentParser) -> None:
+    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
+    act = acts.add_parser("preview", help="a letter with made-up values")
+    act.add_argument("name", choices=sorted(LETTERS), metavar="NAME", help=", ".join(LETTERS))
+    act.add_argument("--html", action="store_true", help="the HTML half")
+    act.add_argument("--locale", metavar="TAG", help="such as de or pt-BR")
+    act.add_argument("--json", action="store_true", help="one JSON object")
+    act = acts.add_parser("test", help="send the test letter now")
+    act.add_argument("address", metavar="ADDRESS")
+    act.add_argument("--locale", metavar="TAG")
+    act.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def _add_user_commands(command: ArgumentParser) -> None:
@@ -101,6 +133,12 @@ def _run(arguments: Namespace) -> int:
         show.config(sources.from_environment(), as_json=arguments.json, as_markdown=arguments.markdown)
     elif arguments.command == "serve":
         return serve.serve(sources.from_environment(), listen=arguments.listen, check=arguments.check)
+    elif arguments.command == "worker":
+        return outbox.work(sources.from_environment(), once=arguments.once)
+    elif arguments.command == "outbox":
+        outbox.run(sources.from_environment(), arguments)
+    elif arguments.command == "mail":
+        mail.COMMANDS[arguments.act](sources.from_environment(), arguments)
     else:
         users.run(sources.from_environment(), arguments)
     return 0

@@ -7,8 +7,10 @@ from typing import Any
 
 from authsvc.config import sources
 from authsvc.config.settings import Settings
+from authsvc.delivery.assembly import deliveries
 from authsvc.flows.core import Core
-from authsvc.http.cookies import access_cookie, refresh_cookie
+from authsvc.http.cookies import cookies
+from authsvc.pages.site import site
 from authsvc.primitives.buckets import MemoryBuckets
 from authsvc.primitives.jwts import AccessTokens
 from authsvc.primitives.passwords import Cost, Hasher
@@ -22,10 +24,17 @@ class App:
     """A running service: call it as a WSGI application, close it when done. `core` is what flows take."""
 
     def __init__(self, settings: Settings, world: World | None = None) -> None:
-        self.core = assemble(settings, world or World())
-        self._wsgi = Wsgi(self.core, ROUTES)
+        core = self.core = assemble(settings, world or World())
+        try:
+            site(settings.pages)  # own pages and letters with faults stop the start
+            self.deliveries = deliveries(settings, core.world, core.keyring, core.store)
+        except BaseException:
+            core.close()
+            raise
+        self._wsgi = Wsgi(core, ROUTES)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        self.deliveries.run_here()
         return self._wsgi(environ, start_response)
 
     def is_quick(self, method: str, path: str) -> bool:
@@ -33,7 +42,8 @@ class App:
         return self._wsgi.is_quick(method, path)
 
     def close(self) -> None:
-        """Flush and let go of the database. Requests must have ended."""
+        """Let running deliveries end, flush, and let go of the database. Requests must have ended."""
+        self.deliveries.stop()
         self.core.close()
 
 
@@ -49,8 +59,7 @@ def assemble(settings: Settings, world: World) -> Core:
         hasher=Hasher(world, cost, budget_mib=settings.hash_budget_mib),
         tokens=AccessTokens(keyring, world, issuer=settings.issuer, audience=settings.audience, seconds=settings.access_seconds),
         memory_buckets=MemoryBuckets(),
-        access_cookie=access_cookie(secure=settings.secure, domain=settings.cookie_domain),
-        refresh_cookie=refresh_cookie(secure=settings.secure, mount=settings.public_url.path),
+        cookies=cookies(secure=settings.secure, domain=settings.cookie_domain, mount=settings.public_url.path),
     )
 
 

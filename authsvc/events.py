@@ -25,6 +25,17 @@ LOGIN_FAILED = Event("login.failed", "A sign-in or a confirmation of identity wa
 SESSION_REVOKED = Event("session.revoked", "A session was ended before its time.")
 SESSION_REUSE_DETECTED = Event("session.reuse_detected", "A spent refresh token came back: its session was ended.")
 PASSWORD_CHANGED = Event("password.changed", "The password of an account was set.")
+PASSWORD_RESET_REQUESTED = Event("password.reset_requested", "Somebody asked for a password-reset link.")
+PASSWORD_RESET = Event("password.reset", "A password was set by a link in a mail.")
+EMAIL_VERIFICATION_SENT = Event("email.verification_sent", "A mail to confirm an address was put into the outbox.")
+EMAIL_VERIFIED = Event("email.verified", "An address was confirmed by a link or code that was mailed to it.")
+EMAIL_CHANGED = Event("email.changed", "An account has another address; `data.undone` where a change was taken back.")
+MAGIC_SENT = Event("magic.sent", "Somebody asked for a sign-in link.")
+MAGIC_USED = Event("magic.used", "A sign-in link, or the code beside it, was used.")
+OTP_FAILED = Event("otp.failed", "A wrong code was tried.")
+ACCOUNT_RECLAIMED = Event("account.reclaimed", "An address was proved by another way in: what had been set up before was dropped.")
+LIMIT_HIT = Event("limit.hit", "Something was not done because of a limit on its effects; `data.limit` names it.")
+DELIVERY_FAILED = Event("delivery.failed", "A message was given up; `data.error` says why.")
 
 EVENTS: tuple[Event, ...] = tuple(value for value in globals().values() if isinstance(value, Event))
 
@@ -50,3 +61,4 @@ class Cause(NamedTuple):
 
 
 CLI = Cause(actor_type="cli", label="authsvc")
+SYSTEM = Cause(actor_type="system", label="authsvc")

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from authsvc.flows.core import Core
-from authsvc.handlers import login, service, sessions, tokens, users
+from authsvc.handlers import addresses, login, magic, pages, resets, service, sessions, tokens, users
+from authsvc.handlers.redirects import REDIRECT
 from authsvc.http.request import Request
 from authsvc.http.response import Response
 from authsvc.http.shapes import EMPTY, Shape
-from authsvc.rules.access import ANYONE, SIGNED_IN, SIGNED_IN_LATELY, TOKEN_HOLDER, Who, self_or
+from authsvc.pages import browser
+from authsvc.pages.browser import Page
+from authsvc.rules.access import ANYBODY_KNOWN, ANYONE, SIGNED_IN, SIGNED_IN_LATELY, TOKEN_HOLDER, Who, self_or
 from authsvc.rules.limits import IN_MEMORY
 
 Handler = Callable[[Core, Request], Response]
@@ -19,8 +22,8 @@ UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One line of the table. `changes` marks a GET that changes state, and so is guarded like a POST; `waits` one that
-    waits for the disk without changing anything that a caller could see."""
+    """One line of the table. `changes` marks a GET that changes state by a cookie, and so is guarded like a POST; `waits`
+    one that may wait for the disk though it is not. `page` is how the route looks in a browser; without one, all get JSON."""
 
     method: str
     path: str
@@ -29,6 +32,7 @@ class Route:
     limits: tuple[str, ...] = ("read",)
     body: Shape = EMPTY
     query: Shape | None = None
+    page: Page | None = None
     changes: bool = False
     waits: bool = False
 
@@ -44,22 +48,44 @@ class Route:
 
 PASSWORD_TRY = ("login_network", "login", "login_account")
 SIGN_UP = ("register", "register_all")
+MAIL = ("mail_network",)  # and, where the mail is put into the outbox, mail_address
+LINK = ("link",)
 
+# A link in a mail is opened from foreign pages: who may use it up by GET is told by the handlers, not by `changes`.
 ROUTES: tuple[Route, ...] = (
-    Route("POST", "/register", login.register, ANYONE, SIGN_UP, body=login.REGISTER),
-    Route("POST", "/login", login.by_password, ANYONE, PASSWORD_TRY, body=login.LOGIN),
-    Route("POST", "/reauthenticate", login.reauthenticate, SIGNED_IN, PASSWORD_TRY, body=login.REAUTHENTICATE),
-    Route("POST", "/password/change", login.change_password, SIGNED_IN_LATELY, PASSWORD_TRY, body=login.CHANGE_PASSWORD),
-    Route("GET", "/token/refresh", tokens.refresh, TOKEN_HOLDER, ("refresh",), changes=True),
-    Route("POST", "/token/refresh", tokens.refresh, TOKEN_HOLDER, ("refresh",), body=tokens.REFRESH),
+    Route("GET", "/register", pages.register, ANYONE, query=REDIRECT, page=browser.SHOWN),
+    Route("POST", "/register", login.register, ANYONE, SIGN_UP, login.REGISTER, REDIRECT, browser.REGISTER_FORM),
+    Route("GET", "/login", pages.login, ANYONE, query=REDIRECT, page=browser.SHOWN),
+    Route("POST", "/login", login.by_password, ANYONE, PASSWORD_TRY, login.LOGIN, REDIRECT, browser.LOGIN_FORM),
+    Route("POST", "/login/magic", magic.ask, ANYONE, MAIL, magic.MAGIC_ASK, page=browser.MAGIC_FORM),
+    Route("GET", "/login/magic/:token", magic.look, ANYONE, LINK, page=browser.MAGIC_LINK, waits=True),
+    Route("POST", "/login/magic/:token", magic.use, ANYONE, LINK, page=browser.MAGIC_LINK),
+    Route("POST", "/otp/verify", magic.by_code, ANYBODY_KNOWN, LINK, magic.CODE, page=browser.CODE_FORM),
+    Route("POST", "/reauthenticate", login.reauthenticate, SIGNED_IN, PASSWORD_TRY, login.REAUTHENTICATE, page=browser.REAUTHENTICATE_FORM),
+    Route(
+        "POST", "/password/change", login.change_password, SIGNED_IN_LATELY, PASSWORD_TRY, login.CHANGE_PASSWORD, page=browser.PASSWORD_FORM
+    ),
+    Route("GET", "/password/forgot", pages.forgot, ANYONE, page=browser.SHOWN),
+    Route("POST", "/password/forgot", resets.forgot, ANYONE, MAIL, resets.FORGOT, page=browser.FORGOT_FORM),
+    Route("GET", "/password/reset/:token", resets.look, ANYONE, ("reset_token",), page=browser.RESET_LINK),
+    Route("POST", "/password/reset/:token", resets.reset, ANYONE, ("reset_token",), resets.RESET_BODY, page=browser.RESET_FORM),
+    Route("POST", "/email/verify", addresses.ask_to_verify, ANYBODY_KNOWN, MAIL, addresses.VERIFY_ASK, page=browser.VERIFY_ASKED),
+    Route("GET", "/email/verify/:token", addresses.look_at_verification, ANYBODY_KNOWN, LINK, page=browser.VERIFY_LINK, waits=True),
+    Route("POST", "/email/verify/:token", addresses.verify, ANYBODY_KNOWN, LINK, page=browser.VERIFY_LINK),
+    Route("GET", "/email/undo/:token", addresses.look_at_undo, ANYONE, LINK, page=browser.UNDO_LINK, waits=True),
+    Route("POST", "/email/undo/:token", addresses.undo, ANYONE, LINK, page=browser.UNDO_LINK),
+    Route("GET", "/token/refresh", tokens.refresh, TOKEN_HOLDER, ("refresh",), page=browser.RENEWAL, changes=True),
+    Route("POST", "/token/refresh", tokens.refresh, TOKEN_HOLDER, ("refresh",), tokens.REFRESH),
     Route("GET", "/token/revoke", tokens.revoke, TOKEN_HOLDER, ("refresh",), changes=True),
-    Route("POST", "/token/revoke", tokens.revoke, TOKEN_HOLDER, ("refresh",), body=tokens.REVOKE),
+    Route("POST", "/token/revoke", tokens.revoke, TOKEN_HOLDER, ("refresh",), tokens.REVOKE, page=browser.SIGN_OUT),
+    Route("GET", "/account", pages.account, SIGNED_IN, query=pages.ACCOUNT, page=browser.ACCOUNT_PAGE),
     Route("GET", "/user", users.me, SIGNED_IN),
     Route("GET", "/user/:user_id", users.get, self_or("users:read")),
-    Route("PUT", "/user/:user_id", users.put, self_or("users:write"), body=users.PROFILE),
+    Route("PUT", "/user/:user_id", users.put, self_or("users:write"), body=users.PROFILE, page=browser.PROFILE_FORM),
     Route("GET", "/sessions", sessions.page, SIGNED_IN, query=sessions.PAGE),
-    Route("DELETE", "/sessions", sessions.end_all, SIGNED_IN, query=sessions.END_ALL),
-    Route("DELETE", "/sessions/:session_id", sessions.end, SIGNED_IN),
+    Route("DELETE", "/sessions", sessions.end_all, SIGNED_IN, query=sessions.END_ALL, page=browser.SESSIONS_FORM),
+    Route("DELETE", "/sessions/:session_id", sessions.end, SIGNED_IN, page=browser.SESSION_FORM),
+    Route("GET", "/assets/:name", pages.file, ANYONE),
     Route("GET", "/healthz", service.healthz, ANYONE, ()),
     Route("GET", "/readyz", service.readyz, ANYONE, waits=True),
     Route("GET", "/problems/:code", service.problem, ANYONE),

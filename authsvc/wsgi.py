@@ -12,10 +12,12 @@ from authsvc.flows import authentication, limits
 from authsvc.flows.core import Core
 from authsvc.handlers.tokens import presented
 from authsvc.http import body, proxies
+from authsvc.http.negotiation import wants_page
 from authsvc.http.origins import Origins
 from authsvc.http.request import Request, request_id
-from authsvc.http.response import STATUS_LINES, Response, nothing, refusal
+from authsvc.http.response import STATUS_LINES, Response, challenge, nothing, refusal
 from authsvc.http.router import Router
+from authsvc.pages.browser import problem_page
 from authsvc.primitives import refresh
 from authsvc.problems import Problem
 from authsvc.routes import Route
@@ -24,14 +26,6 @@ from authsvc.rules.access import Presented
 from authsvc.rules.limits import Facts
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
-
-SECURITY_HEADERS = [
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Cache-Control", "no-store"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("Vary", "Origin"),
-]
 
 
 class Wsgi:
@@ -69,14 +63,31 @@ class Wsgi:
             if request.method == "OPTIONS":
                 return None, self._options(request, path)
             route, request.params = self._router.find(request.method, path)
-            return route, self._answer(request, route)
+            return route, self._as_asked(request, route)
         except Problem as problem:
             if problem.reason:
                 self._core.world.log(f"{request.id}: {problem.code}: {problem.reason}")
+            if route is None and wants_page(request.environ):
+                return route, problem_page(self._core, request, problem)
             return route, refusal(problem, self._base_url, request.id)
         except Exception:  # noqa: BLE001 - the last resort: whatever it is, the caller gets an answer and the log the fault
             self._core.world.log(f"{request.id}: internal error\n{traceback.format_exc()}")
             return route, refusal(Problem("internal"), self._base_url, request.id)
+
+    def _as_asked(self, request: Request, route: Route) -> Response:
+        """The answer as data, or as the page that the route names."""
+        if route.page is None or not wants_page(request.environ):
+            return self._answer(request, route)
+        try:
+            response = self._answer(request, route)
+        except Problem as problem:
+            if problem.reason:
+                self._core.world.log(f"{request.id}: {problem.code}: {problem.reason}")
+            refused = route.page.refused(self._core, request, problem)
+            if refused.status == 401:
+                refused.headers.append(("WWW-Authenticate", challenge(problem.code)))
+            return refused
+        return response if response.value is None and response.body else route.page.done(self._core, request, response)
 
     def _below_mount(self, path: str) -> str:
         """The path below AUTHSVC_PUBLIC_URL, where neither the host nor a proxy has taken off the path of that URL."""
@@ -99,39 +110,61 @@ class Wsgi:
             if problem is not None:
                 raise problem
         if route.who.signed_in:
-            access.demand(route.who, _presented(request.caller), request.params, core.world.now())
+            sensitive = bool(route.body.sensitive & request.body.keys())
+            access.demand(route.who, _presented(request.caller), request.params, core.world.now(), sensitive=sensitive)
         return route.handler(core, request)
 
     def _refuse_forged(self, request: Request, route: Route) -> None:
         """A foreign site may not make a browser act for its user: by its cookies, or by a form."""
         environ = request.environ
-        by_cookie = "HTTP_AUTHORIZATION" not in environ and "authsvc_" in environ.get("HTTP_COOKIE", "")
-        if route.unsafe and (by_cookie or body.media_type(environ) == body.FORM):
+        by_header = "HTTP_AUTHORIZATION" in environ
+        by_cookie = not by_header and "authsvc_" in environ.get("HTTP_COOKIE", "")
+        # Without a body the kind of form does not show: text/plain, or no type at all, may be a foreign page's (login CSRF).
+        bodiless = not by_header and not (environ.get("CONTENT_LENGTH") or "").strip("0") and body.media_type(environ) != body.JSON
+        by_form = body.media_type(environ) == body.FORM or bodiless
+        if route.unsafe and (by_cookie or by_form):
             self._origins.refuse_foreign(environ)
 
     def _parse(self, request: Request, route: Route) -> None:
         if route.query is not None:
             request.query = route.query.parse(request.query_values())
         if request.method not in ("GET", "HEAD"):
-            request.body = route.body.parse(body.parse(request.environ))
+            request.given = body.parse(request.environ)
+            request.body = route.body.parse(request.given)
 
     def _identify(self, request: Request, route: Route) -> None:
         if route.who.token:
             request.token = presented(self._core, request)
+        elif route.who.known:
+            self._recognise(request)
         elif route.who.signed_in:
-            token = request.bearer()
-            if token is None:
-                token = request.cookie(self._core.access_cookie.name)
-                request.by_cookie = True
-            if token is None:
-                raise Problem("unauthenticated")
-            caller = request.caller = authentication.authenticate(self._core, token)
-            request.cause = request.cause.by_user(caller.user.id, caller.user.email, caller.session.id)
+            self._require(request)
+
+    def _require(self, request: Request) -> None:
+        token = request.bearer()
+        if token is None:
+            token = request.cookie(self._core.cookies.access.name)
+            request.by_cookie = True
+        if token is None:
+            raise Problem("unauthenticated")
+        caller = request.caller = authentication.authenticate(self._core, token)
+        request.cause = request.cause.by_user(caller.user.id, caller.user.email, caller.session.id)
+
+    def _recognise(self, request: Request) -> None:
+        """The caller, if there is one. A header is meant, and so must be good; a cookie may just be old."""
+        by_header = request.header("AUTHORIZATION") is not None
+        try:
+            self._require(request)
+        except Problem as problem:
+            if by_header or problem.status != 401:
+                raise
+            request.by_cookie = False
 
     def _charge(self, request: Request, route: Route) -> None:
-        if not route.limits:
+        names = route.limits + route.body.limits_of(request.given) if route.body.limits else route.limits
+        if not names:
             return
-        charged = limits.charge(self._core, route.limits, _facts(request))
+        charged = limits.charge(self._core, names, _facts(request))
         request.limits = limits.headers(charged)
         limits.refuse_empty(charged)
 
@@ -140,7 +173,7 @@ class Wsgi:
         return nothing([("Allow", allowed), *self._origins.preflight(request.environ, allowed)])
 
     def _headers(self, request: Request, response: Response) -> list[tuple[str, str]]:
-        headers = [("X-Request-Id", request.id), *SECURITY_HEADERS, *request.limits, *response.headers]
+        headers = [("X-Request-Id", request.id), *response.security, *request.limits, *response.headers]
         headers += self._origins.headers(request.environ)
         if response.content_type is not None:
             headers.append(("Content-Type", response.content_type))

@@ -43,9 +43,9 @@ waitress.serve(app, host="127.0.0.1", port=int(sys.argv[1]), threads=8, _quiet=T
 
 
 @contextmanager
-def app(*, cheap: bool = True) -> Iterator[App]:
+def app(*, cheap: bool = True, **more: str) -> Iterator[App]:
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"database": f"{folder}/a.db", **UNLIMITED, **({"hash_memory_kib": 64, "hash_time": 1} if cheap else {})}
+        settings = {"database": f"{folder}/a.db", **UNLIMITED, **({"hash_memory_kib": 64, "hash_time": 1} if cheap else {}), **more}
         with open(os.devnull, "w", encoding="utf-8") as nowhere:
             service = App(sources.from_dict(settings), Quiet(nowhere))
             yield service
@@ -56,6 +56,7 @@ class Quiet(World):
     """Logs as ever, but to nowhere."""
 
     def __init__(self, file: io.TextIOBase | Any) -> None:
+        super().__init__()
         self._file = file
 
     def log(self, line: str) -> None:

@@ -30,6 +30,7 @@ class FakeWorld(World):
     """A world in which time passes only when told to, and slow things are refused inside a write block."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.time = START
         self.lines: list[str] = []
         self.app: App | None = None
@@ -52,7 +53,7 @@ class FakeWorld(World):
 
 def make_app(folder: Path, world: World | None = None, **settings: Any) -> App:
     """An app on a database in this folder, with cheap hashes; settings by their lower-case names."""
-    values = {"database": str(folder / "authsvc.db"), **CHEAP, **settings}
+    values = {"database": str(folder / "authsvc.db"), "mail": "console:", "delivery": "off", **CHEAP, **settings}
     app = App(sources.from_dict(values), world or FakeWorld())
     if isinstance(app.core.world, FakeWorld):
         app.core.world.app = app

@@ -24,6 +24,7 @@ def serve(settings: Settings, *, listen: str | None, check: bool) -> int:
         if check:
             print("ok: the settings and the database are usable")
             return 0
+        app.deliveries.run_here()  # what a process before us left does not wait for a request
         Server(app, settings).run()
     finally:
         app.close()

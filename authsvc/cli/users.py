@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from authsvc.app import assemble
 from authsvc.config.settings import Settings
 from authsvc.events import CLI
-from authsvc.flows import login, passwords, users
+from authsvc.flows import login, passwords, registration, users
 from authsvc.flows.core import Core
 from authsvc.flows.users import Account, NewUser
 from authsvc.handlers import fields
@@ -38,7 +38,7 @@ def _create(core: Core, arguments: Namespace) -> None:
         return
     password = _password_from_stdin() if arguments.password_stdin else None
     name = None if arguments.name is None else fields.name(arguments.name)
-    account, generated = login.create(core, NewUser(email, name=name, roles=arguments.role), password, CLI)
+    account, generated = registration.create(core, NewUser(email, name=name, roles=arguments.role), password, CLI)
     _show(account, arguments, generated)
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 MIN_SECRET_BYTES = 32
 MIN_SECRET_VARIETY = 8  # distinct bytes; "aaaa…" has one
+MAX_NAME = 60  # characters of the service's name
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -71,6 +72,14 @@ class Claim:
 
 def text(value: str) -> str:
     return value.strip()
+
+
+def line(value: str) -> str:
+    """One line of printable text; it stands in mail headers and on pages."""
+    stripped = value.strip()
+    if not stripped.isprintable() or not 0 < len(stripped) <= MAX_NAME:
+        raise ValueError(f"use one line of at most {MAX_NAME} characters")
+    return stripped
 
 
 def path(value: str) -> str:

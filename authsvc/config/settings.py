@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any, TypeVar
 
 from authsvc.config import parse
+from authsvc.config.mail import MailTarget, Sender, parse_sender, parse_target
 from authsvc.config.parse import Address, Claim, Limit, Url
 
 T = TypeVar("T")
@@ -36,6 +37,11 @@ LIMITS: Mapping[str, LimitDeclaration] = {
     "login_network": LimitDeclaration("100/300s", "network", "tries from one network, over all accounts"),
     "register": LimitDeclaration("10/3600s", "network", "registrations from one network"),
     "register_all": LimitDeclaration("500/3600s", "everyone", "registrations in all"),
+    "mail_address": LimitDeclaration("5/3600s", "address", "mails that somebody asked for, to one address; more are not sent"),
+    "mail_network": LimitDeclaration("30/3600s", "network", "requests for mail from one network"),
+    "link": LimitDeclaration("20/60s", "network", "uses of links and codes from one network"),
+    "reset_token": LimitDeclaration("20/60s", "network", "uses of password-reset links from one network"),
+    "code_account": LimitDeclaration("20/86400s", "account", "codes tried for one account, from everywhere"),
     "refresh": LimitDeclaration("60/60s", "session", "refreshes of one session (per process)"),
     "read": LimitDeclaration("600/60s", "caller", "requests of one session, or of one network without one (per process)"),
 }  # fmt: skip
@@ -63,6 +69,24 @@ class Settings:
     )
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = setting(
         "", parse.networks, "CIDRs of the reverse proxies whose X-Forwarded-For counts"
+    )
+    name: str = setting("authsvc", parse.line, "name of the service, shown in mails and on pages")
+    mail: MailTarget = setting(
+        "console:",
+        parse_target,
+        "where mail goes: `smtp://user:password@host:587` (STARTTLS required unless `?tls=none`; `?ca=FILE` trusts other certificates), "
+        "`smtps://…`, `file:FOLDER` (one .eml each) or `console:`; production wants it set",
+        secret=True,
+    )
+    mail_from: Sender = setting("", parse_sender, "whom mail is from: `Example <no-reply@example.com>`; empty: no-reply at the public host")
+    letters: str = setting("", parse.text, "folder whose `<locale>/<name>.txt` and `.html` replace the bundled letters, file by file")
+    pages: str = setting("", parse.text, "folder whose `.html` and assets replace those of the bundled pages, file by file")
+    delivery: str = setting("threads", parse.choice("threads", "off"), "`off`: mail waits for an `authsvc worker`")
+    enumeration: str = setting(
+        "reveal", parse.choice("reveal", "hide"), "`hide`: nothing tells whether an address has an account, not even registration"
+    )
+    email_verification: str = setting(
+        "optional", parse.choice("optional", "required"), "`required`: nobody signs in before their address is confirmed"
     )
     issuer: str = setting("", parse.text, "`iss` of the tokens; empty: the public URL")
     audience: str = setting("", parse.text, "`aud` of the access tokens; empty: the public URL")
@@ -97,6 +121,17 @@ class Settings:
     def secure(self) -> bool:
         """Whether browsers reach us by https, and so may keep Secure cookies."""
         return self.public_url.scheme == "https"
+
+    @property
+    def hides_accounts(self) -> bool:
+        """Whether a stranger may not learn which addresses have accounts."""
+        return self.enumeration == "hide"
+
+    @property
+    def verification_required(self) -> bool:
+        """Whether an address must be confirmed before its owner may sign in. Hiding needs it: who could sign in right
+        after registering would know that the address was free."""
+        return self.email_verification == "required" or self.hides_accounts
 
     @property
     def weak_passwords_refused(self) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from authsvc.config.mail import Sender, mail_domain
 from authsvc.config.settings import LIMIT_PREFIX, PREFIX, Declared, Settings, declared
 from authsvc.problems import Refused
 
@@ -116,6 +117,8 @@ def _assemble(values: dict[str, Any], sources: Mapping[str, str]) -> Settings:
     limits = {name.removeprefix(LIMIT_PREFIX): values.pop(name) for name in list(values) if name.startswith(LIMIT_PREFIX)}
     values["issuer"] = values["issuer"] or str(values["public_url"])
     values["audience"] = values["audience"] or str(values["public_url"])
+    if not values["mail_from"].address:
+        values["mail_from"] = Sender("", f"no-reply@{mail_domain(values['public_url'].host)}")
     return Settings(**values, limits=limits, sources=sources)
 
 
@@ -135,6 +138,12 @@ def _contradictions(settings: Settings, faulty: set[str]) -> list[str]:
             ("public_url", "allow_http"),
             f"use https (or {PREFIX}ALLOW_HTTP=yes inside a private network)",
         ),
+        (
+            not settings.workbench and "mail" not in settings.sources,
+            ("mail", "public_url"),
+            "say where mail goes, such as smtp://user:password@mail.example.com:587 (console: puts it into the log)",
+        ),
+        (bool(settings.mail.ca) and not os.path.isfile(settings.mail.ca), ("mail",), f"there is no file {settings.mail.ca}"),
         (bool(domain) and not f".{host}".endswith(f".{domain}"), ("cookie_domain", "public_url"), f"{host} is not within {domain}"),
     )
     return [f"{PREFIX}{names[0].upper()}: {why}" for broken, names, why in rules if broken and not faulty & set(names)]

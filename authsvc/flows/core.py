@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authsvc.config.settings import Settings
-from authsvc.http.cookies import Cookie
+from authsvc.http.cookies import Cookies
 from authsvc.primitives.buckets import MemoryBuckets
 from authsvc.primitives.jwts import AccessTokens
 from authsvc.primitives.keyring import Keyring
@@ -25,8 +25,7 @@ class Core:
     hasher: Hasher
     tokens: AccessTokens
     memory_buckets: MemoryBuckets
-    access_cookie: Cookie
-    refresh_cookie: Cookie
+    cookies: Cookies
 
     def close(self) -> None:
         """Finish, flush, and let go of the database."""

@@ -1,59 +1,30 @@
-"""Coming in: registration, sign-in by password, and confirming that it is still you."""
+"""Coming in by password, confirming that it is still you, and changing the password."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from authsvc import events
 from authsvc.events import Cause
-from authsvc.flows import passwords, sessions
+from authsvc.flows import addresses, letters, passwords, sessions
 from authsvc.flows.core import Core
 from authsvc.flows.sessions import Tokens
-from authsvc.flows.users import Account, NewUser, insert, refuse_unknown_roles
+from authsvc.flows.users import Account
+from authsvc.primitives import devices
 from authsvc.primitives.emails import Email
 from authsvc.problems import Fault, Problem
-from authsvc.rules.access import USER
+from authsvc.rules.limits import network
 from authsvc.store.sessions import Session
 from authsvc.store.tx import Tx
 from authsvc.store.users import ACTIVE, User
 
 PASSWORD = "pwd"  # RFC 8176
+RECENT_SESSIONS = 50  # looked through for a sign-in from a device like this one
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
-    """A new account: its tokens, the password if it was generated, and what is not ideal about it."""
-
-    tokens: Tokens
-    password: str | None
-    warnings: Sequence[Fault]
-
-
-def register(core: Core, new: NewUser, password: str | None, cause: Cause) -> Registered:
-    """Make an account for whoever asks, and sign them in."""
-    given, encoded, warnings = _prepare(core, new, password)
-    with core.store.write() as tx:
-        user = insert(tx, core, new, encoded)
-        session = sessions.open_session(tx, core, user, [PASSWORD], cause)
-        user = tx.users.note_login(user.id, core.world.now())
-        tx.events.record(events.USER_REGISTERED, cause.by_user(user.id, user.email, session.id), subject=user.id)
-    return Registered(sessions.tokens(core, Account(user, new.roles), session), given, warnings)
-
-
-def create(core: Core, new: NewUser, password: str | None, cause: Cause) -> tuple[Account, str | None]:
-    """Make an account for somebody else; the password comes back if it was generated."""
-    new = replace(new, roles=sorted({*new.roles} - {USER}))
-    refuse_unknown_roles(new.roles)
-    given, encoded, _ = _prepare(core, new, password)
-    with core.store.write() as tx:
-        user = insert(tx, core, new, encoded)
-        tx.events.record(events.USER_CREATED, cause, subject=user.id, data={"roles": list(new.roles)})
-    return Account(user, new.roles), given
-
-
-def by_password(core: Core, email: Email, password: str, cause: Cause) -> Tokens:
-    """Sign in. Unknown address, wrong password and no password are one answer at one cost."""
+def by_password(core: Core, email: Email, password: str, cause: Cause, *, device: str | None = None) -> Tokens:
+    """Sign in. Unknown address, wrong password and no password are one answer at one cost. `device`: what this browser
+    keeps from an earlier sign-in; the owner is told of one from a device that nothing is known of."""
     cause = cause.labelled(email.address)
     with core.store.read() as tx:
         user = tx.users.by_email(email.key)
@@ -62,7 +33,11 @@ def by_password(core: Core, email: Email, password: str, cause: Cause) -> Tokens
         raise _failed(core, user, cause, Problem("invalid_credentials"), "credentials")
     if user.status != ACTIVE:
         raise _failed(core, user, cause, Problem("account_disabled"), "disabled")
-    return _open(core, user, rehashed, cause)
+    if core.settings.verification_required and user.email_verified_at is None:
+        # Where accounts are hidden, whoever registered an address must not learn here that it was free.
+        code = "invalid_credentials" if core.settings.hides_accounts else "email_not_verified"
+        raise _failed(core, user, cause, Problem(code), "unverified")
+    return _open(core, user, rehashed, cause, familiar=_is_familiar(core, user, cause, device))
 
 
 def reauthenticate(core: Core, user: User, session_id: str, password: str, cause: Cause) -> Tokens:
@@ -105,22 +80,12 @@ def set_password(core: Core, user: User, new: str, cause: Cause) -> None:
         tx.users.change(user.id, now, password_hash=encoded)
         tx.users.outdate(user.id)
         tx.sessions.end_all(user.id, now)
+        addresses.end_ways_in(tx, user, now)
         tx.events.record(events.PASSWORD_CHANGED, cause, subject=user.id)
+        letters.notify(tx, core, "password_changed", user, cause)
 
 
-def _prepare(core: Core, new: NewUser, password: str | None) -> tuple[str | None, str, Sequence[Fault]]:
-    """Everything slow about a new account, before its transaction: the password if generated, its hash, warnings."""
-    generated = passwords.generated(core) if password is None else None
-    wanted = password if password is not None else str(generated)
-    warnings = passwords.accept(core, wanted, (new.email.address, new.name))
-    with core.store.read() as tx:
-        taken = tx.users.by_email(new.email.key) is not None
-    if taken:  # the insert checks it again; this only saves the hash
-        raise Problem("email_taken")
-    return generated, core.hasher.hash(wanted), warnings
-
-
-def _open(core: Core, user: User, rehashed: str | None, cause: Cause) -> Tokens:
+def _open(core: Core, user: User, rehashed: str | None, cause: Cause, *, familiar: bool) -> Tokens:
     with core.store.write() as tx:
         outrun = _is_outrun(tx, user, cause)
         if not outrun:
@@ -130,9 +95,23 @@ def _open(core: Core, user: User, rehashed: str | None, cause: Cause) -> Tokens:
             account = Account(user, tx.users.roles(user.id))
             about = cause.by_user(user.id, user.email, session.id)
             tx.events.record(events.LOGIN_SUCCEEDED, about, subject=user.id, data={"amr": [PASSWORD]})
+            if not familiar:
+                letters.notify(tx, core, "new_device", user, cause)
     if outrun:
         raise Problem("invalid_credentials")
     return sessions.tokens(core, account, session)
+
+
+def _is_familiar(core: Core, user: User, cause: Cause, device: str | None) -> bool:
+    """Whether this user is known to come from here: by what the browser keeps, or by an earlier session like this one.
+    The first sign-in of all is no news to its owner."""
+    if devices.is_known(device, core.keyring, user.id, core.world.now(), since=user.familiar_since):
+        return True
+    with core.store.read() as tx:
+        recent = tx.sessions.recent(user.id, RECENT_SESSIONS)
+    here = (network(cause.ip or ""), cause.user_agent)
+    known = [session for session in recent if session.created_at > user.familiar_since]
+    return not recent or any((network(session.ip or ""), session.user_agent) == here for session in known)
 
 
 def _store_password(core: Core, user: User, session_id: str, encoded: str, cause: Cause) -> Tokens:
@@ -143,8 +122,10 @@ def _store_password(core: Core, user: User, session_id: str, encoded: str, cause
             session = _prove(tx, core, session_id)
             tx.users.change(user.id, now, password_hash=encoded)
             tx.sessions.end_all(user.id, now, but=session_id)
+            addresses.end_ways_in(tx, user, now)
             account = Account(tx.users.outdate(user.id), tx.users.roles(user.id))
             tx.events.record(events.PASSWORD_CHANGED, cause, subject=user.id)
+            letters.notify(tx, core, "password_changed", user, cause)
     if outrun:
         raise Problem("invalid_credentials")
     return sessions.tokens(core, account, session)

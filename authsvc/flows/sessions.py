@@ -36,7 +36,10 @@ class Tokens:
 
 
 def open_session(tx: Tx, core: Core, user: User, amr: Sequence[str], cause: Cause) -> Session:
-    """A new session inside a write block. Every sign-in gets its own, so none can be fixed beforehand."""
+    """A new session inside a write block: the one door for every way in. Every sign-in gets its own, so none can be
+    fixed beforehand."""
+    if core.settings.verification_required and user.email_verified_at is None:
+        raise Problem("email_not_verified")
     now = core.world.now()
     session = Session(
         id=ids.new(ids.SESSION, core.world),
@@ -202,7 +205,8 @@ def _found(tx: Tx, token: RefreshToken) -> tuple[Session, User]:
 
 
 def _refuse_over(core: Core, session: Session, user: User, now: int) -> None:
-    if not is_live(core, session, now) or user.status != ACTIVE:
+    unconfirmed = core.settings.verification_required and user.email_verified_at is None  # it may have been opened before that
+    if not is_live(core, session, now) or user.status != ACTIVE or unconfirmed:
         raise Problem("invalid_token", "The session has ended.")
 
 

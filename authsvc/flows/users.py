@@ -12,7 +12,6 @@ from typing import Any
 from authsvc import events
 from authsvc.events import Cause
 from authsvc.flows.core import Core
-from authsvc.http import etags
 from authsvc.primitives import ids
 from authsvc.primitives.emails import Email
 from authsvc.problems import Problem
@@ -104,25 +103,13 @@ def insert(tx: Tx, core: Core, new: NewUser, password_hash: str | None) -> User:
         created_at=now,
         updated_at=now,
         last_login_at=None,
+        familiar_since=0,
     )
     if not tx.users.add(user):
         raise Problem("email_taken")
     if new.roles:
         tx.users.set_roles(user.id, new.roles, now)
     return user
-
-
-def change_profile(core: Core, user_id: str, values: Mapping[str, Any], cause: Cause, *, if_match: str | None) -> Account:
-    """Set some of name, picture, locale and metadata; absent ones stay. `if_match`: ETags, comma-separated, or None for any."""
-    columns = {name: json.dumps(value, separators=(",", ":")) if name == "metadata" else value for name, value in values.items()}
-    with core.store.write() as tx:
-        user = _existing(tx.users.get(user_id))
-        if if_match is not None and not etags.matches(if_match, etag(user)):
-            raise Problem("precondition_failed")
-        if columns:
-            user = tx.users.change(user_id, core.world.now(), **columns)
-            tx.events.record(events.USER_UPDATED, cause, subject=user_id, data={"fields": sorted(columns)})
-        return Account(user, tx.users.roles(user_id))
 
 
 def etag(user: User) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 from authsvc.flows.core import Core
 from authsvc.flows.sessions import Tokens
 from authsvc.http.response import Headers, Response, answer
+from authsvc.primitives import devices
 from authsvc.problems import Fault
+from authsvc.store.challenges import Challenge
 
 
 def token_response(
@@ -23,18 +25,30 @@ def token_response(
         "session_id": tokens.session.id,
         "user": tokens.user,
         **{name: value for name, value in more.items() if value is not None},
+        **warned(warnings),
     }
-    if warnings:
-        body["warnings"] = [{"code": fault.code, "field": fault.field, "detail": fault.detail} for fault in warnings]
     return answer(body, status, _set_cookies(core, tokens) if cookies else [])
 
 
+def warned(warnings: Sequence[Fault]) -> dict[str, Any]:
+    """`warnings`, where there are any."""
+    listed = [{"code": fault.code, "field": fault.field, "detail": fault.detail} for fault in warnings]
+    return {"warnings": listed} if listed else {}
+
+
+def challenge_sent(core: Core, challenge: Challenge, headers: Headers | None = None) -> Response:
+    """202: if somebody is to get a mail, it is on its way. The same for all addresses."""
+    left = -(-(challenge.expires_at - core.world.now()) // 1000)  # rounded up: what has just begun is whole
+    return answer({"status": "sent", "challenge_id": challenge.id, "expires_in": left}, 202, headers)
+
+
 def cleared_cookies(core: Core) -> Headers:
-    return [core.access_cookie.clear(), core.refresh_cookie.clear()]
+    return [core.cookies.access.clear(), core.cookies.refresh.clear()]
 
 
 def _set_cookies(core: Core, tokens: Tokens) -> Headers:
     return [
-        core.access_cookie.set(tokens.access_token, tokens.expires_in),
-        core.refresh_cookie.set(tokens.refresh_token, tokens.refresh_expires_in),
+        core.cookies.access.set(tokens.access_token, tokens.expires_in),
+        core.cookies.refresh.set(tokens.refresh_token, tokens.refresh_expires_in),
+        core.cookies.device.set(devices.mint(core.keyring.current, tokens.session.user_id, core.world.now()), devices.SECONDS),
     ]

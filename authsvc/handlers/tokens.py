@@ -25,7 +25,7 @@ def presented(core: Core, request: Request) -> str | None:
     """The credential that a token endpoint works on: of the header, else the body, else the cookies."""
     token = request.bearer() or request.body.get("refresh_token") or request.body.get("token")
     if token is None:
-        token = request.cookie(core.refresh_cookie.name) or request.cookie(core.access_cookie.name)
+        token = request.cookie(core.cookies.refresh.name) or request.cookie(core.cookies.access.name)
         request.by_cookie = token is not None
     return token
 
@@ -37,7 +37,7 @@ def refresh(core: Core, request: Request) -> Response:
 
 
 def revoke(core: Core, request: Request) -> Response:
-    access = request.cookie(core.access_cookie.name) if request.by_cookie else None  # one of the two may be stale
+    access = request.cookie(core.cookies.access.name) if request.by_cookie else None  # one of the two may be stale
     for token in {request.token, access} - {None}:
         sessions.revoke_by_token(core, str(token), request.cause)
     return answer({"status": "revoked"}, headers=cleared_cookies(core))

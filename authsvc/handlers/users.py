@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from authsvc.flows import users
+from authsvc.flows import profile, users
 from authsvc.flows.core import Core
 from authsvc.flows.users import Account
 from authsvc.handlers import fields
+from authsvc.http.negotiation import language
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer
-from authsvc.http.shapes import Shape
+from authsvc.http.shapes import Field, Shape
 from authsvc.rules.access import caps_of
 
-PROFILE = Shape(fields.PROFILE, reserved=fields.NOT_THEIRS, partial=True)
+PROFILE = Shape(
+    fields.PROFILE | {"email": Field(fields.email, sensitive=True, limits=("mail_network",))}, reserved=fields.NOT_THEIRS, partial=True
+)
 
 
 def me(core: Core, request: Request) -> Response:
@@ -24,8 +27,8 @@ def get(core: Core, request: Request) -> Response:
 
 
 def put(core: Core, request: Request) -> Response:
-    user_id, if_match = request.params["user_id"], request.header("IF_MATCH")
-    return _answer(users.change_profile(core, user_id, request.body, request.cause, if_match=if_match))
+    user_id, if_match, locale = request.params["user_id"], request.header("IF_MATCH"), language(request.environ)
+    return _answer(profile.change(core, user_id, request.body, request.cause, if_match=if_match, locale=locale))
 
 
 def _answer(account: Account) -> Response:

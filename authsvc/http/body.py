@@ -71,7 +71,7 @@ def parse_json(raw: bytes) -> dict[str, Any]:
 
 
 def parse_form(raw: bytes) -> dict[str, Any]:
-    """Form fields; `options.setCookie=on` becomes a member of `options`."""
+    """Form fields; `options.setCookie=on` becomes a member of `options`. A field that was left empty is absent."""
     try:
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MAX_FORM_FIELDS)
     except ValueError:
@@ -84,7 +84,12 @@ def parse_form(raw: bytes) -> dict[str, Any]:
         if not isinstance(target, dict) or key in target:
             raise Problem("invalid_request", "The form repeats a field.", status=400)
         target[key] = value
-    return fields
+    return {name: kept for name, value in fields.items() if (kept := _filled(value))}
+
+
+def _filled(value: Any) -> Any:
+    """What is left of a field or group without what was left empty."""
+    return {name: inner for name, inner in value.items() if inner} if isinstance(value, dict) else value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

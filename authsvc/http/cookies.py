@@ -29,15 +29,27 @@ class Cookie:
         return f"Path={self.path or '/'}{domain}; HttpOnly; SameSite={self.same_site}{secure}"
 
 
-def access_cookie(*, secure: bool, domain: str) -> Cookie:
-    """The cookie that holds the access token, for every path of the host (and, with a domain, of its siblings)."""
-    prefix = ("__Secure-" if domain else "__Host-") if secure else ""
-    return Cookie(prefix + "authsvc_access", "/", "Lax", secure, domain)
+@dataclass(frozen=True, slots=True)
+class Cookies:
+    """All that we set: the access token, the refresh token, which links this browser asked for, and that it is known."""
+
+    access: Cookie
+    refresh: Cookie
+    magic: Cookie
+    device: Cookie
 
 
-def refresh_cookie(*, secure: bool, mount: str) -> Cookie:
-    """The cookie that holds the refresh token; browsers send it to the token endpoints only."""
-    return Cookie(("__Secure-" if secure else "") + "authsvc_refresh", f"{mount}/token", "Strict", secure)
+def cookies(*, secure: bool, domain: str, mount: str) -> Cookies:
+    """The cookies of a service below `mount`. The access token goes to every path of the host (and, with a domain, of its
+    siblings); the others only where they are needed."""
+    ours = "__Secure-" if secure else ""
+    everywhere = ("__Secure-" if domain else "__Host-") if secure else ""
+    return Cookies(
+        access=Cookie(everywhere + "authsvc_access", "/", "Lax", secure, domain),
+        refresh=Cookie(ours + "authsvc_refresh", f"{mount}/token", "Strict", secure),
+        magic=Cookie(ours + "authsvc_magic", f"{mount}/login/magic", "Lax", secure),  # a click in a mail comes from elsewhere
+        device=Cookie(ours + "authsvc_device", f"{mount}/login", "Lax", secure),
+    )
 
 
 def find(header: str, name: str) -> list[str]:

@@ -8,9 +8,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from authsvc.http import cookies
+from authsvc.http.body import FORM, media_type
 from authsvc.problems import Problem, ambiguous
 
 MAX_HEADER = 16_384
+
+METHOD = "_method="
 
 _UNCLEAN = re.compile(r"%2f|(?<!:)//", re.IGNORECASE)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -19,14 +22,29 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class Request:
     """What a handler may know. `client` and everything below it is filled in as wsgi.py goes along."""
 
-    __slots__ = ("body", "by_cookie", "caller", "cause", "client", "environ", "id", "limits", "method", "params", "query", "token")
+    __slots__ = (
+        "body",
+        "by_cookie",
+        "caller",
+        "cause",
+        "client",
+        "environ",
+        "given",
+        "id",
+        "limits",
+        "method",
+        "params",
+        "query",
+        "token",
+    )
 
     def __init__(self, environ: Mapping[str, Any], request_id: str) -> None:
         self.environ = environ
-        self.method: str = environ["REQUEST_METHOD"]
+        self.method = _method(environ)
         self.id = request_id
         self.client = ""
         self.params: Mapping[str, str] = {}
+        self.given: dict[str, Any] = {}  # the body as it was sent, for a form that is shown again
         self.body: dict[str, Any] = {}
         self.query: dict[str, Any] = {}
         self.caller: Any = None
@@ -91,6 +109,8 @@ class Request:
     def query_values(self) -> dict[str, str]:
         """The query parameters. A repeated one is ambiguous."""
         raw = self.environ.get("QUERY_STRING", "")
+        if raw.startswith(METHOD) and self.method != self.environ["REQUEST_METHOD"]:
+            raw = raw.partition("&")[2]
         if not raw:
             return {}
         try:
@@ -100,6 +120,15 @@ class Request:
         if len(dict(pairs)) != len(pairs):
             raise ambiguous("A query parameter was sent twice.")
         return dict(pairs)
+
+
+def _method(environ: Mapping[str, Any]) -> str:
+    """The method. A form can only POST: `?_method=PUT` or `DELETE` on its action says what it means."""
+    method: str = environ["REQUEST_METHOD"]
+    if method == "POST" and environ.get("QUERY_STRING", "").startswith(METHOD) and media_type(environ) == FORM:
+        wanted = environ["QUERY_STRING"].removeprefix(METHOD).partition("&")[0]
+        return wanted if wanted in ("PUT", "DELETE") else method
+    return method
 
 
 def request_id(environ: Mapping[str, Any], random_bytes: Callable[[int], bytes]) -> str:

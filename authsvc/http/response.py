@@ -14,6 +14,14 @@ PROBLEM = "application/problem+json"
 NO_CONTENT = 204
 
 Headers = list[tuple[str, str]]
+# On every answer that is data. Pages and static files have their own.
+API_SECURITY: Headers = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Vary", "Origin"),
+]
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
@@ -25,6 +33,8 @@ class Response:
     body: bytes = b""
     content_type: str | None = None
     headers: Headers = field(default_factory=list)
+    value: Any = None  # what the JSON says, for the page that says it to a person
+    security: Headers = field(default_factory=lambda: API_SECURITY)
 
 
 # Compact JSON; one encoder, since making one costs as much as using it.
@@ -33,12 +43,17 @@ dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 def answer(value: Any, status: int = 200, headers: Headers | None = None) -> Response:
     """A JSON answer."""
-    return Response(status, _encoded(value), JSON, headers or [])
+    return Response(status, _encoded(value), JSON, headers or [], value)
 
 
 def nothing(headers: Headers | None = None) -> Response:
     """204: done, and nothing to say."""
     return Response(NO_CONTENT, headers=headers or [])
+
+
+def see_other(location: str, headers: Headers | None = None) -> Response:
+    """303: a browser goes on by GET (RFC 9110 section 15.4.4)."""
+    return Response(303, content_type="text/plain", headers=[("Location", location), *(headers or [])])
 
 
 def refusal(problem: Problem, base_url: str, request_id: str) -> Response:
@@ -58,7 +73,7 @@ def refusal(problem: Problem, base_url: str, request_id: str) -> Response:
         members["retry_after"] = problem.retry_after
         headers.append(("Retry-After", str(problem.retry_after)))
     if problem.status == 401:
-        headers.append(("WWW-Authenticate", _challenge(problem.code)))
+        headers.append(("WWW-Authenticate", challenge(problem.code)))
     return Response(problem.status, _encoded(members), PROBLEM, headers)
 
 
@@ -67,7 +82,7 @@ def _encoded(value: Any) -> bytes:
     return dumps(value).encode("utf-8", "backslashreplace")
 
 
-def _challenge(code: str) -> str:
+def challenge(code: str) -> str:
     """RFC 6750 section 3; an error code only where a token was shown. Step-up is RFC 9470."""
     errors = {
         "invalid_token": 'error="invalid_token"',

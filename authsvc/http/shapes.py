@@ -17,11 +17,14 @@ MOST_UNKNOWN = 20  # unknown fields that are named; who sends more learns nothin
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One member: how it is parsed (the parser raises Invalid), and what stands for it when it is absent."""
+    """One member: how it is parsed (the parser raises Invalid), and what stands for it when it is absent. `sensitive`:
+    only a caller who proved a short while ago who they are may set it. `limits` are charged when it is sent."""
 
     parse: Callable[[Any], Any]
     required: bool = False
     default: Any = None
+    sensitive: bool = False
+    limits: tuple[str, ...] = ()
 
 
 class Shape:
@@ -31,6 +34,12 @@ class Shape:
         self.fields = fields
         self.reserved = reserved
         self.partial = partial
+        self.sensitive = frozenset(name for name, field in fields.items() if field.sensitive)
+        self.limits = {name: field.limits for name, field in fields.items() if field.limits}
+
+    def limits_of(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """The limits that these values are charged to, beside those of the route."""
+        return tuple(limit for name, limits in self.limits.items() if name in values for limit in limits)
 
     def parse(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The parsed values, absent ones by their default (a partial shape leaves them out). Raises a Problem."""

@@ -13,6 +13,7 @@ MAX_DOMAIN_BYTES = 253  # RFC 1035 section 2.3.4, less the length octets
 MAX_BYTES = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
 
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+")  # RFC 5322 atext and RFC 6532
+_ENCODED_WORD = re.compile(r"=\?.*\?.*\?")  # RFC 2047: a mail library would decode it, line breaks and all
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 # IDNA 2003 and 2008 read these differently (RFC 5895, UTS 46 "deviation" characters): sharp s, final sigma, joiners.
 _DEVIATIONS = frozenset("\u00df\u03c2\u200c\u200d")
@@ -36,13 +37,32 @@ def parse(text: str) -> Email:
         raise Invalid("too_long", f"An e-mail address has at most {MAX_BYTES} bytes.")
     address = unicodedata.normalize("NFC", text.strip(" "))
     local, at, domain = address.rpartition("@")
-    if not at or not local or not domain:
+    if not at or not local or not domain or _ENCODED_WORD.search(local):
         raise Invalid("invalid", "This is not an e-mail address.")
     _refuse_lookalikes(address)
     key = f"{_fold_local(local)}@{_fold_domain(domain)}"
     if len(address.encode()) > MAX_BYTES or len(key.encode()) > MAX_BYTES:
         raise Invalid("too_long", f"An e-mail address has at most {MAX_BYTES} bytes.")
     return Email(address, key)
+
+
+def routed(address: str) -> str:
+    """The address as mail servers take it: an international domain in its ASCII form, the local part as it is."""
+    local, _, domain = address.rpartition("@")
+    return f"{local}@{domain.encode('idna').decode('ascii')}"
+
+
+def masked(address: str) -> str:
+    """`j•••@e•••.com`: enough to recognise one's own address, no use to anybody else, and nothing that could be clicked."""
+    local, _, domain = address.rpartition("@")
+    name, dot, top = domain.rpartition(".")
+    return f"{local[:1]}•••@{name[:1]}•••{dot}{top}" if dot else f"{local[:1]}•••@{domain}"
+
+
+def half_masked(address: str) -> str:
+    """`j•••@example.com`: for whoever holds a link that was mailed there."""
+    local, _, domain = address.rpartition("@")
+    return f"{local[:1]}•••@{domain}"
 
 
 def _refuse_lookalikes(address: str) -> None:

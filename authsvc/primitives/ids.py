@@ -13,6 +13,8 @@ RANDOM_BYTES = 10
 USER = "usr"
 SESSION = "ses"
 EVENT = "evt"
+CHALLENGE = "chl"
+DELIVERY = "dlv"
 
 # Two digits, ten bits, at a time.
 _PAIRS = [high + low for high in ALPHABET for low in ALPHABET]

@@ -17,6 +17,10 @@ class Purpose(StrEnum):
     KID = "key id"
     ACCESS = "access token"
     REFRESH = "refresh token"
+    LINK = "link token"
+    CODE = "one-time code"
+    BINDING = "browser that asked for a link"
+    DEVICE = "known device"
     AUDIT = "audit row"
     PERSONAL = "personal data of an audit row"
     BUCKET = "bucket key"
@@ -59,6 +63,10 @@ class Keyring:
     def get(self, kid: str) -> Key | None:
         """The key with this id, if we still have it."""
         return self._keys.get(kid)
+
+    def every(self) -> list[Key]:
+        """All keys, for checking what does not name its own."""
+        return list(self._keys.values())
 
 
 def _mac(secret: bytes, label: str) -> bytes:

@@ -21,11 +21,12 @@ class Who:
     """Whom a route lets in. `own` is the path parameter that must name the caller, unless they hold `cap`.
 
     `token`: the handler works on the credential itself, whatever it is worth (refresh, logout). `fresh`: only a
-    caller who proved a short while ago who they are.
+    caller who proved a short while ago who they are. `known`: anyone, and the handler is told who, if it is somebody.
     """
 
     name: str
     signed_in: bool = True
+    known: bool = False
     token: bool = False
     fresh: bool = False
     own: str | None = None
@@ -41,6 +42,7 @@ class Presented(NamedTuple):
 
 
 ANYONE = Who("anyone", signed_in=False)
+ANYBODY_KNOWN = Who("anyone", signed_in=False, known=True)
 SIGNED_IN = Who("signed in")
 SIGNED_IN_LATELY = Who("signed in, lately", fresh=True)
 TOKEN_HOLDER = Who("holder of a token", signed_in=False, token=True)
@@ -62,11 +64,11 @@ def caps_of(roles: Iterable[str]) -> list[str]:
     return sorted({cap for role in roles for cap in BUILT_IN_ROLES.get(role, ())})
 
 
-def demand(who: Who, caller: Presented, params: Mapping[str, str], now: int) -> None:
-    """Raise unless this signed-in caller may use the route now (ms)."""
+def demand(who: Who, caller: Presented, params: Mapping[str, str], now: int, *, sensitive: bool = False) -> None:
+    """Raise unless this signed-in caller may use the route now (ms). `sensitive`: what they do needs a fresh sign-in."""
     own = who.own is not None and params.get(who.own) == caller.user_id
     if who.cap and not own and not holds(caller.caps, who.cap):
         raise Problem("not_found" if who.own else "forbidden")
     age = now - caller.auth_time
-    if who.fresh and not -CLOCK_STEP_SECONDS * 1000 <= age <= FRESH_SECONDS * 1000:
+    if (who.fresh or sensitive) and not -CLOCK_STEP_SECONDS * 1000 <= age <= FRESH_SECONDS * 1000:
         raise Problem("reauthentication_required")

@@ -30,6 +30,8 @@ def key(keyed_by: str, facts: Facts) -> str:
             return network(facts.ip)
         case "address+network":
             return f"{facts.address or ''} {network(facts.ip)}"
+        case "address":
+            return facts.address or network(facts.ip)
         case "account":
             # Without an address (a malformed body) only the sender's own network is slowed down.
             return facts.address or network(facts.ip)

@@ -95,6 +95,13 @@ class Sessions:
         )
         return [session_id for (session_id,) in ended.fetchall()]
 
+    def recent(self, user_id: str, limit: int) -> list[Session]:
+        """The newest sessions of a user, ended ones too."""
+        rows = self._connection.execute(
+            f"SELECT {COLUMNS} FROM sessions WHERE user_id = :user_id ORDER BY id DESC LIMIT :limit", {"user_id": user_id, "limit": limit}
+        )
+        return [Session._make(row) for row in rows]
+
     def page(self, user_id: str, *, before: str, limit: int, now: int, idle_since: int) -> list[Session]:
         """The live sessions of a user, newest first, from the one before this id."""
         rows = self._connection.execute(

@@ -98,7 +98,10 @@ class Store:
         with self._gate.passed():
             try:
                 with self._writer.turn() as connection:
-                    yield Tx(connection, self._keyring, self._world)
+                    tx = Tx(connection, self._keyring, self._world)
+                    yield tx
+                if tx.has_work:
+                    self._world.wake()
             except sqlite3.Error as error:
                 raise _translated(error) from error
 

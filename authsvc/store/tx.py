@@ -7,7 +7,9 @@ from functools import cached_property
 
 from authsvc.primitives.keyring import Keyring
 from authsvc.store.buckets import Buckets
+from authsvc.store.challenges import Challenges
 from authsvc.store.events import Events
+from authsvc.store.outbox import Outbox
 from authsvc.store.readiness import Readiness
 from authsvc.store.sessions import Sessions
 from authsvc.store.users import Users
@@ -21,6 +23,7 @@ class Tx:
         self._connection = connection
         self._keyring = keyring
         self._world = world
+        self.has_work = False  # whether somebody should be woken once this is committed
 
     def close(self) -> None:
         """Close the connection; only a reader's, which belongs to nobody else."""
@@ -43,5 +46,16 @@ class Tx:
         return Buckets(self._connection, self._keyring)
 
     @cached_property
+    def challenges(self) -> Challenges:
+        return Challenges(self._connection)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        return Outbox(self._connection, self._world, self._note_work)
+
+    @cached_property
     def readiness(self) -> Readiness:
         return Readiness(self._connection)
+
+    def _note_work(self) -> None:
+        self.has_work = True

@@ -31,6 +31,7 @@ class User(NamedTuple):
     created_at: int
     updated_at: int
     last_login_at: int | None
+    familiar_since: int
 
 
 COLUMNS = ", ".join(User._fields)
@@ -38,7 +39,20 @@ _INSERT = f"""
 INSERT INTO users ({COLUMNS}) VALUES ({", ".join(":" + name for name in User._fields)})
 ON CONFLICT (email_key) DO NOTHING RETURNING id
 """
-CHANGEABLE = frozenset({"name", "picture", "locale", "metadata", "status", "password_hash", "last_login_at"})
+CHANGEABLE = frozenset(
+    {
+        "name",
+        "picture",
+        "locale",
+        "metadata",
+        "status",
+        "password_hash",
+        "last_login_at",
+        "email_verified_at",
+        "phone_number",
+        "phone_verified_at",
+    }
+)
 
 
 class Users:
@@ -64,6 +78,16 @@ class Users:
         sets = "".join(f"{name} = :{name}, " for name in values)
         return self._changed(f"{sets}version = version + 1, updated_at = :now", user_id, now=now, **values)
 
+    def change_email(self, user_id: str, email: str, email_key: str, now: int) -> User | None:
+        """Give the account another address, which its owner has proved; None when that one has an account of its own."""
+        taken = self._connection.execute(
+            "SELECT 1 FROM users WHERE email_key = :key AND id <> :id", {"key": email_key, "id": user_id}
+        ).fetchone()
+        if taken:
+            return None
+        sets = "email = :email, email_key = :key, email_verified_at = :now, version = version + 1, updated_at = :now"
+        return self._changed(sets, user_id, email=email, key=email_key, now=now)
+
     def note_login(self, user_id: str, now: int) -> User:
         """Remember when the account was last used. No change of the account: its version stays."""
         return self._changed("last_login_at = :now", user_id, now=now)
@@ -71,6 +95,10 @@ class Users:
     def outdate(self, user_id: str) -> User:
         """Start a new generation: every access token made before is refused from now on."""
         return self._changed("generation = generation + 1", user_id)
+
+    def estrange(self, user_id: str, now: int) -> User:
+        """From now on no device is known that was known before, and no access token counts that was made before."""
+        return self._changed("familiar_since = :now, generation = generation + 1", user_id, now=now)
 
     def rehash(self, user_id: str, old: str, new: str) -> None:
         """Put the same password's newer hash in place of the old one, if that still stands there."""

@@ -696,16 +696,27 @@ def test_a11_registration_sets_nothing_that_is_not_the_callers(client: Client, a
     assert actions(app) == []
 
 
-@pytest.mark.parametrize("name", [*NOT_THEIRS, *UNHEARD_OF, "email", "password", "phone_number"])
+@pytest.mark.parametrize("name", [*NOT_THEIRS, *UNHEARD_OF, "password", "phone_number"])
 def test_a11_a_profile_change_sets_nothing_that_is_not_the_callers(client: Client, app: App, name: str) -> None:
     """A refused field takes the whole request with it: the allowed name beside it is not changed either."""
     answer = client.register(name="Alice")
     before = actions(app), rows(app, UNTOUCHED), rows(app, "SELECT * FROM user_roles")
-    value = {**NOT_THEIRS, **UNHEARD_OF, "email": OTHER, "password": NEW_PASSWORD, "phone_number": "+14155550100"}[name]
+    value = {**NOT_THEIRS, **UNHEARD_OF, "password": NEW_PASSWORD, "phone_number": "+14155550100"}[name]
     refused = client.put(f"/user/{answer['user']['id']}", {"name": "Mallory", name: value}, token=answer["access_token"])
     _assert_not_settable(refused, name)
     assert (actions(app), rows(app, UNTOUCHED), rows(app, "SELECT * FROM user_roles")) == before
     assert client.get("/user", token=answer["access_token"]).json() == answer["user"]
+
+
+def test_a11_an_address_is_not_the_callers_to_set_before_it_is_proved(client: Client, app: App) -> None:
+    """Naming a new address only sends it a letter: until its link is used, account, sign-in and events know the old one."""
+    answer = client.register()
+    before = rows(app, UNTOUCHED), rows(app, "SELECT * FROM user_roles")
+    asked = client.put(f"/user/{answer['user']['id']}", {"email": OTHER}, token=answer["access_token"])
+    assert (asked.status, asked["email"], asked["email_verified"]) == (200, EMAIL, False)
+    assert (rows(app, UNTOUCHED), rows(app, "SELECT * FROM user_roles")) == before
+    assert (client.login().status, client.login(OTHER).status) == (200, 401)
+    assert "email.changed" not in actions(app)
 
 
 def _assert_not_settable(refused: Answer, name: str) -> None:

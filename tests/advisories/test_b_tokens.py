@@ -19,9 +19,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from authsvc.app import App
-from authsvc.primitives import refresh
+from authsvc.flows import challenges
+from authsvc.primitives import codes, devices, links, refresh
+from authsvc.primitives.emails import Email
 from authsvc.primitives.keyring import Keyring, Purpose
 from authsvc.routes import ROUTES, Route
+from authsvc.rules.challenges import MAGIC, RESET, UNDO, VERIFY, Kind
 from tests.support import EMAIL, PASSWORD, START, Answer, Client, FakeWorld, actions, event_rows, running, together
 
 T = TypeVar("T")
@@ -946,7 +949,8 @@ def test_b9_our_own_form_signs_in(browser: Browser, headers: dict[str, str]) -> 
     raw = urlencode({"email": EMAIL, "password": PASSWORD}).encode()
     answer = browser.victim.client.post("/login", raw=raw, content_type=FORM, headers=headers)
     assert answer.status == 200
-    assert len(answer.header_list("Set-Cookie")) == 2
+    names = [value.partition("=")[0] for value in answer.header_list("Set-Cookie")]
+    assert names == ["authsvc_access", "authsvc_refresh", "authsvc_device"]
 
 
 @pytest.mark.parametrize(
@@ -967,49 +971,58 @@ def test_b9_json_in_a_body_that_a_form_could_send_is_not_read(browser: Browser, 
     assert actions(browser.victim.app) == ["user.registered"]
 
 
-HTTPS = {"public_url": "https://auth.example.com", "secret_key": SECRET}
-COOKIE_TABLE: dict[str, tuple[dict[str, str], tuple[str, set[str]], tuple[str, set[str]]]] = {
+HTTPS = {"public_url": "https://auth.example.com", "secret_key": SECRET, "mail": "console:"}
+Named = tuple[str, set[str]]
+COOKIE_TABLE: dict[str, tuple[dict[str, str], Named, Named, Named]] = {
     "workbench": (
         {},
         ("authsvc_access", {"Path=/", "HttpOnly", "SameSite=Lax"}),
         ("authsvc_refresh", {"Path=/token", "HttpOnly", "SameSite=Strict"}),
+        ("authsvc_device", {"Path=/login", "HttpOnly", "SameSite=Lax"}),
     ),
     "workbench-mounted": (
         {"public_url": "http://127.0.0.1:8000/auth"},
         ("authsvc_access", {"Path=/", "HttpOnly", "SameSite=Lax"}),
         ("authsvc_refresh", {"Path=/auth/token", "HttpOnly", "SameSite=Strict"}),
+        ("authsvc_device", {"Path=/auth/login", "HttpOnly", "SameSite=Lax"}),
     ),
     "https": (
         HTTPS,
         ("__Host-authsvc_access", {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"}),
         ("__Secure-authsvc_refresh", {"Path=/token", "HttpOnly", "SameSite=Strict", "Secure"}),
+        ("__Secure-authsvc_device", {"Path=/login", "HttpOnly", "SameSite=Lax", "Secure"}),
     ),
     "https-mounted": (
         {**HTTPS, "public_url": "https://example.com/a/b/"},
         ("__Host-authsvc_access", {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"}),
         ("__Secure-authsvc_refresh", {"Path=/a/b/token", "HttpOnly", "SameSite=Strict", "Secure"}),
+        ("__Secure-authsvc_device", {"Path=/a/b/login", "HttpOnly", "SameSite=Lax", "Secure"}),
     ),
     "https-with-domain": (
         {**HTTPS, "cookie_domain": "example.com"},
         ("__Secure-authsvc_access", {"Path=/", "Domain=example.com", "HttpOnly", "SameSite=Lax", "Secure"}),
         ("__Secure-authsvc_refresh", {"Path=/token", "HttpOnly", "SameSite=Strict", "Secure"}),
+        ("__Secure-authsvc_device", {"Path=/login", "HttpOnly", "SameSite=Lax", "Secure"}),
     ),
 }
 
 
 @pytest.mark.parametrize("name", COOKIE_TABLE)
 def test_b10_cookies_have_the_names_and_attributes_that_browsers_protect(tmp_path: Path, world: FakeWorld, name: str) -> None:
-    """Prefix, path, domain and flags are exactly the declared ones, when cookies are set and when they are cleared."""
+    """Prefix, path, domain and flags are exactly the declared ones, when cookies are set and when they are cleared. That a
+    browser is known outlives the sign-out: it lets nobody in."""
     given_settings, *expected = COOKIE_TABLE[name]
     with running(tmp_path, world, **UNLIMITED, **given_settings) as app:
         client = Client(app)
         made = client.register(options={"setCookie": True})
-        values = [made["access_token"], made["refresh_token"]]
-        lives = [900, 30 * DAY]
-        for answer, contents, ages in ((made, values, lives), (client.post("/token/revoke", token=made["access_token"]), ["", ""], [0, 0])):
+        device = devices.mint(app.core.keyring.current, made["user"]["id"], world.now())
+        values = [made["access_token"], made["refresh_token"], device]
+        lives = [900, 30 * DAY, 180 * DAY]
+        ended = client.post("/token/revoke", token=made["access_token"])
+        for answer, contents, ages, names in ((made, values, lives, expected), (ended, ["", ""], [0, 0], expected[:2])):
             assert [_read_cookie(header) for header in answer.header_list("Set-Cookie")] == [
                 (cookie, content, attributes | {f"Max-Age={age}"})
-                for (cookie, attributes), content, age in zip(expected, contents, ages, strict=True)
+                for (cookie, attributes), content, age in zip(names, contents, ages, strict=True)
             ]
 
 
@@ -1177,16 +1190,23 @@ def test_b11_the_database_holds_no_token_and_no_password(victim: Victim) -> None
     assert [secret for secret in (*macs, PASSWORD) if secret.encode() in stored] == []
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+STATIC = "/assets/:name"
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.path != STATIC], ids=lambda route: f"{route.method} {route.path}")
 def test_b12_no_answer_of_a_route_may_be_kept_by_a_cache(victim: Victim, route: Route) -> None:
     """Granted, refused, asked by HEAD or OPTIONS: each answer says `no-store`, once, and nothing that weakens it."""
     ids = {":user_id": victim.tokens["user"]["id"], ":session_id": victim.tokens["session_id"], ":code": "busy"}
+    ids |= {":token": _link(victim, LINKS[route.path])[0]} if route.path in LINKS else {}
     path = "/".join(ids.get(segment, segment) for segment in route.path.split("/"))
     body = None if route.method == "GET" else BODIES.get(route.path)
+    if route.path == "/otp/verify":
+        challenge_id = _link(victim, MAGIC)[1]
+        body = {"challenge_id": challenge_id, "code": codes.code(victim.app.core.keyring.current, challenge_id, 1)}
     token = victim.refresh if route.path == "/token/refresh" else victim.access
     call = victim.client.call
     granted = call(route.method, path, body, token=token)
-    assert granted.status in (200, 201, 204)
+    assert granted.status in (200, 201, 202, 204)
     for answer in (granted, call(route.method, path, token="x"), call("HEAD", path, token="x"), call("OPTIONS", path)):
         _assert_not_stored(answer)
 
@@ -1196,7 +1216,32 @@ BODIES = {
     "/login": {"email": EMAIL, "password": PASSWORD},
     "/reauthenticate": {"password": PASSWORD},
     "/password/change": {"current_password": PASSWORD, "new_password": NEW_PASSWORD},
+    "/password/forgot": {"email": EMAIL},
+    "/password/reset/:token": {"password": NEW_PASSWORD},
+    "/login/magic": {"email": EMAIL},
 }
+LINKS = {"/login/magic/:token": MAGIC, "/password/reset/:token": RESET, "/email/verify/:token": VERIFY, "/email/undo/:token": UNDO}
+
+
+def _link(victim: Victim, kind: Kind) -> tuple[str, str]:
+    """The token of a link as it would be mailed to the victim, and the id of its challenge."""
+    core, noted = victim.app.core, {"redirect_to": None, "create_user": True, "set_cookie": True, "locale_asked": None}
+    with core.store.write() as tx:
+        user = tx.users.get(victim.tokens["user"]["id"])
+        assert user is not None
+        challenge = challenges.make(core, kind, Email(user.email, user.email_key), user, **noted)
+        tx.challenges.add(challenge)
+    return links.mint(core.keyring.current, challenge.id, kind.purpose), challenge.id
+
+
+def test_b12_only_a_file_that_is_the_same_for_all_may_be_kept(victim: Victim) -> None:
+    """The style sheet is public, for an hour, and carries no cookie; what is refused there may not be kept either."""
+    for token in (None, victim.access, "x"):
+        answer = victim.client.get("/assets/style.css", token=token)
+        assert (answer.status, answer.header_list("Cache-Control")) == (200, ["public, max-age=3600"])
+        assert answer.header_list("Set-Cookie") == []
+        _assert_not_stored(victim.client.get("/assets/missing.css", token=token))
+    assert [route.method for route in ROUTES if route.path == STATIC] == ["GET"]
 
 
 def test_b12_no_refusal_may_be_kept_by_a_cache(victim: Victim, world: FakeWorld) -> None:

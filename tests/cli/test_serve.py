@@ -33,7 +33,8 @@ def test_check_starts_checks_and_stops(cli: Cli) -> None:
     ("settings", "told"),
     [
         ({"AUTHSVC_THREADS": "0"}, "AUTHSVC_THREADS: use a whole number from 1 to 256"),
-        ({"AUTHSVC_PUBLIC_URL": "https://auth.example.com"}, "there is no secret key"),
+        ({"AUTHSVC_PUBLIC_URL": "https://auth.example.com", "AUTHSVC_MAIL": "console:"}, "there is no secret key"),
+        ({"AUTHSVC_PUBLIC_URL": "https://auth.example.com", "AUTHSVC_SECRET_KEY": KEY}, "AUTHSVC_MAIL: say where mail goes"),
         ({"AUTHSVC_PUBLIC_URL": "http://auth.example.com", "AUTHSVC_SECRET_KEY": KEY}, "AUTHSVC_PUBLIC_URL: use https"),
         ({"AUTHSVC_DATABASE": "missing/authsvc.db"}, "the folder must exist"),
     ],
@@ -47,8 +48,9 @@ def test_what_is_missing_stops_the_start(cli: Cli, settings: dict[str, str], tol
 
 
 def test_a_production_start_needs_what_a_check_needs(cli: Cli) -> None:
-    """With https and a key, production is usable."""
-    assert cli("serve", "--check", AUTHSVC_PUBLIC_URL="https://auth.example.com", AUTHSVC_SECRET_KEY=KEY).status == 0
+    """With https, a key and somewhere for mail to go, production is usable."""
+    production = {"AUTHSVC_PUBLIC_URL": "https://auth.example.com", "AUTHSVC_SECRET_KEY": KEY, "AUTHSVC_MAIL": "console:"}
+    assert cli("serve", "--check", **production).status == 0
 
 
 def test_a_taken_port_is_told_in_a_sentence(cli: Cli) -> None:

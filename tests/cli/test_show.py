@@ -65,11 +65,17 @@ def test_config_as_markdown_is_the_table_of_defaults(cli: Cli) -> None:
 def test_config_masks_secrets(cli: Cli, form: list[str]) -> None:
     """A secret is shown to be set, never shown (ATTACKS F8)."""
     (cli.folder / "key").write_text(KEY + "\n")
-    ran = cli("config", *form, AUTHSVC_SECRET_KEY_FILE=str(cli.folder / "key"), AUTHSVC_SECRET_KEY_PREVIOUS=KEY[::-1])
+    ran = cli(
+        "config",
+        *form,
+        AUTHSVC_SECRET_KEY_FILE=str(cli.folder / "key"),
+        AUTHSVC_SECRET_KEY_PREVIOUS=KEY[::-1],
+        AUTHSVC_MAIL="smtps://mailer:hunter2%21@mail.example.com",
+    )
 
     assert ran.status == 0
-    assert not any(secret in ran.out + ran.err for secret in (KEY, KEY[::-1]))
-    assert form == ["--markdown"] or ran.out.count("••••") + ran.out.count("\\u2022\\u2022\\u2022\\u2022") == 2
+    assert not any(secret in ran.out + ran.err for secret in (KEY, KEY[::-1], "mailer", "hunter2", "mail.example.com"))
+    assert form == ["--markdown"] or ran.out.count("••••") + ran.out.count("\\u2022\\u2022\\u2022\\u2022") == 3
     assert form == ["--markdown"] or "AUTHSVC_SECRET_KEY_FILE" in ran.out, "where it comes from is no secret"
 
 

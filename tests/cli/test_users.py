@@ -227,7 +227,7 @@ def test_a_password_that_cannot_be_is_refused(cli: Cli, stdin: str) -> None:
 
 def test_weak_passwords_are_refused_in_production(cli: Cli) -> None:
     """The rule is the same as over HTTP: let in on a workbench, refused elsewhere."""
-    production = {"AUTHSVC_PUBLIC_URL": "https://auth.example.com", "AUTHSVC_SECRET_KEY": KEY}
+    production = {"AUTHSVC_PUBLIC_URL": "https://auth.example.com", "AUTHSVC_SECRET_KEY": KEY, "AUTHSVC_MAIL": "console:"}
 
     ran = cli("user", "create", EMAIL, "--password-stdin", stdin="password123\n", **production)
     assert (ran.status, ran.out) == (1, "")
@@ -239,13 +239,14 @@ def test_weak_passwords_are_refused_in_production(cli: Cli) -> None:
 
 def test_production_without_a_key_says_how_to_make_one(cli: Cli) -> None:
     """A first `user create` in production needs the key as a start does, and leaves nothing half made."""
-    ran = cli("user", "create", EMAIL, AUTHSVC_PUBLIC_URL="https://auth.example.com")
+    production = {"AUTHSVC_PUBLIC_URL": "https://auth.example.com", "AUTHSVC_MAIL": "console:"}
+    ran = cli("user", "create", EMAIL, **production)
 
     assert (ran.status, ran.out) == (1, "")
     assert "AUTHSVC_SECRET_KEY" in ran.err
     assert "openssl rand -hex 32" in ran.err
     assert not (cli.folder / "authsvc.db.key").exists()
-    assert cli("user", "create", EMAIL, AUTHSVC_PUBLIC_URL="https://auth.example.com", AUTHSVC_SECRET_KEY=KEY).status == 0
+    assert cli("user", "create", EMAIL, **production, AUTHSVC_SECRET_KEY=KEY).status == 0
 
 
 def test_a_list_has_every_account_in_the_order_of_their_making(cli: Cli) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from authsvc.config import sources
+from authsvc.config.mail import MailTarget
 from authsvc.config.parse import Address, Limit
 from authsvc.config.settings import LIMITS, Settings, declared
 from authsvc.problems import Refused
@@ -16,7 +17,8 @@ PRODUCTION = "https://auth.example.com"
 
 
 def made(**values: Any) -> Settings:
-    return sources.from_dict(values)
+    """Settings of these values; mail goes to the log, as production wants to be told."""
+    return sources.from_dict({"mail": "console:"} | values)
 
 
 def refusal(**values: Any) -> str:
@@ -25,9 +27,18 @@ def refusal(**values: Any) -> str:
     return str(caught.value)
 
 
+def no_mail(**values: Any) -> str:
+    """What is refused about settings that do not say where mail goes; nothing if they are good."""
+    try:
+        sources.from_dict(values)
+    except Refused as refused:
+        return str(refused)
+    return ""
+
+
 def test_the_defaults_are_those_of_the_contract() -> None:
     """Section 6 of the contract, and the lifetimes beside it."""
-    settings = made()
+    settings = sources.from_dict({})
 
     assert settings.database == "authsvc.db"
     assert (settings.secret_key, settings.secret_key_previous) == ("", ())
@@ -40,6 +51,10 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert (settings.password_min, settings.password_weak) == (8, "auto")
     assert (settings.hash_memory_kib, settings.hash_time, settings.hash_parallelism, settings.hash_budget_mib) == (19_456, 2, 1, 64)
     assert (settings.cookie_domain, settings.allow_http, settings.log) == ("", False, "text")
+    assert (settings.name, settings.mail, str(settings.mail_from)) == ("authsvc", MailTarget("console"), "no-reply@[127.0.0.1]")
+    assert (settings.letters, settings.pages, settings.delivery) == ("", "", "threads")
+    assert (settings.enumeration, settings.email_verification) == ("reveal", "optional")
+    assert (settings.hides_accounts, settings.verification_required) == (False, False)
 
 
 def test_the_default_limits_are_those_of_the_attack_list() -> None:
@@ -50,6 +65,11 @@ def test_the_default_limits_are_those_of_the_attack_list() -> None:
         "login_network": (Limit(100, 300), "network"),
         "register": (Limit(10, 3_600), "network"),
         "register_all": (Limit(500, 3_600), "everyone"),
+        "mail_address": (Limit(5, 3_600), "address"),
+        "mail_network": (Limit(30, 3_600), "network"),
+        "link": (Limit(20, 60), "network"),
+        "reset_token": (Limit(20, 60), "network"),
+        "code_account": (Limit(20, 86_400), "account"),
         "refresh": (Limit(60, 60), "session"),
         "read": (Limit(600, 60), "caller"),
     }
@@ -67,10 +87,14 @@ def test_every_setting_is_declared_whole() -> None:
 
 
 def test_every_setting_that_holds_a_secret_is_marked_as_one() -> None:
-    """What is named a secret, key, password or token is masked wherever it is shown."""
-    telling = {name for name in declared() if any(word in name for word in ("secret", "token", "credential"))}
+    """What is named a secret, token or credential, and the mail server's URL with its password, is masked wherever it is shown.
+    A limit is a number, whatever it counts."""
+    telling = {
+        name for name in declared() if any(word in name for word in ("secret", "token", "credential")) and not name.startswith("limit_")
+    }
 
-    assert {name for name, known in declared().items() if known.secret} == telling == {"secret_key", "secret_key_previous"}
+    assert telling == {"secret_key", "secret_key_previous"}
+    assert {name for name, known in declared().items() if known.secret} == telling | {"mail"}
 
 
 def test_settings_do_not_change() -> None:
@@ -120,6 +144,71 @@ def test_production_is_https_unless_it_is_said_otherwise(public_url: str) -> Non
     assert "AUTHSVC_PUBLIC_URL: use https (or AUTHSVC_ALLOW_HTTP=yes" in refusal(public_url=public_url)
     assert not made(public_url=public_url, allow_http="yes").workbench
     assert made(public_url="http://localhost").workbench, "a workbench needs no permission"
+
+
+@pytest.mark.parametrize("public_url", [PRODUCTION, "https://127.0.0.1", "https://localhost", "http://10.0.0.1:8000"])
+@pytest.mark.parametrize("mail", ["console:", "file:mails", "smtp://mail.example.com"])
+def test_production_says_where_mail_goes(public_url: str, mail: str) -> None:
+    """Nobody finds out by a lost mail that letters went to the log: anywhere but on a workbench the setting must be given."""
+    told = "AUTHSVC_MAIL: say where mail goes, such as smtp://user:password@mail.example.com:587"
+
+    assert told in no_mail(public_url=public_url, allow_http="yes")
+    assert made(public_url=public_url, allow_http="yes", mail=mail).mail.scheme == mail.partition(":")[0]
+
+
+def test_a_workbench_writes_mail_to_its_log() -> None:
+    """A newcomer needs no mail server; and a public URL that cannot be read says nothing about mail."""
+    assert no_mail() == no_mail(public_url="http://localhost:3000") == ""
+    assert "AUTHSVC_MAIL" not in no_mail(public_url="auth.example.com")
+
+
+@pytest.mark.parametrize(
+    ("public_url", "expected"),
+    [
+        ("http://127.0.0.1:8000", "no-reply@[127.0.0.1]"),
+        ("http://localhost", "no-reply@localhost"),
+        ("https://auth.example.com/a", "no-reply@auth.example.com"),
+        ("https://AUTH.Example.com:8443", "no-reply@auth.example.com"),
+        ("https://xn--bcher-kva.example", "no-reply@xn--bcher-kva.example"),
+    ],
+)
+def test_mail_is_from_the_public_host_unless_it_is_set(public_url: str, expected: str) -> None:
+    """Like issuer and audience; an address literal in brackets (RFC 5321 section 4.1.3)."""
+    assert str(made(public_url=public_url).mail_from) == expected
+    assert str(made(public_url=public_url, mail_from="").mail_from) == expected
+    assert str(made(public_url=public_url, mail_from="Us <us@example.org>").mail_from) == "Us <us@example.org>"
+
+
+@pytest.mark.parametrize("public_url", ["http://[::1]:8000", "https://[2001:db8::1]"])
+def test_mail_from_an_ipv6_host_is_from_its_address_literal(public_url: str) -> None:
+    """RFC 5321 section 4.1.3: an IPv6 literal carries its tag, else servers refuse the sender."""
+    host = public_url.partition("[")[2].partition("]")[0]
+
+    assert str(made(public_url=public_url).mail_from) == f"no-reply@[IPv6:{host}]"
+
+
+@pytest.mark.parametrize(
+    ("enumeration", "email_verification", "hides", "required"),
+    [
+        ("reveal", "optional", False, False),
+        ("reveal", "required", False, True),
+        ("hide", "optional", True, True),
+        ("hide", "required", True, True),
+    ],
+)
+def test_hiding_accounts_needs_confirmed_addresses(enumeration: str, email_verification: str, hides: bool, required: bool) -> None:
+    """Who could sign in right after registering would know that the address was free."""
+    settings = made(enumeration=enumeration, email_verification=email_verification)
+
+    assert (settings.hides_accounts, settings.verification_required) == (hides, required)
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\x00b", "a\u2028b", "a\x1b[31m", "x" * 61])
+def test_the_name_of_the_service_is_one_line(name: str) -> None:
+    """It stands in mail headers and on pages: 1 to 60 printable characters."""
+    assert "AUTHSVC_NAME: use one line of at most 60 characters" in refusal(name=name)
+    assert made(name=" Ärzte & Söhne ").name == "Ärzte & Söhne"
+    assert made(name="x" * 60).name == "x" * 60
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from authsvc.config import sources
+from authsvc.config.mail import Sender
 from authsvc.config.parse import Limit
 from authsvc.config.settings import PREFIX, Settings, declared
 from authsvc.problems import Refused
@@ -20,6 +21,11 @@ FUZZ = hypothesis_settings(deadline=None)
 
 KEY = "0123456789abcdef0123456789abcdef"
 OTHER_KEY = "fedcba9876543210fedcba9876543210"
+FILLED_IN = {
+    "issuer": "http://127.0.0.1:8000",
+    "audience": "http://127.0.0.1:8000",
+    "mail_from": Sender("", "no-reply@[127.0.0.1]"),
+}
 
 
 def faults(**environ: str) -> list[str]:
@@ -49,14 +55,13 @@ def write(folder: Path, content: str, name: str = "authsvc.toml") -> str:
 
 
 def test_an_empty_environment_is_a_workbench_of_defaults() -> None:
-    """A newcomer sets nothing: every setting has a default, and issuer and audience are the public URL."""
+    """A newcomer sets nothing: every setting has a default; issuer and audience are the public URL, and mail is from its host."""
     settings = sources.from_environment({})
 
     assert settings.sources == {}
     assert settings.workbench
     for known in declared().values():
-        own = "http://127.0.0.1:8000" if known.name in ("issuer", "audience") else known.parse(known.default)
-        assert value_of(settings, known.name) == own
+        assert value_of(settings, known.name) == FILLED_IN.get(known.name, known.parse(known.default))
 
 
 def value_of(settings: Settings, name: str) -> Any:
@@ -218,7 +223,8 @@ def test_a_value_may_stand_in_a_file_of_its_own(tmp_path: Path, content: str, ex
 def test_every_setting_may_stand_in_a_file(tmp_path: Path, name: str) -> None:
     """No setting is without its _FILE, the limits included."""
     known = declared()[name]
-    text = known.default or {"app_origins": "https://a.example", "trusted_proxies": "::1", "claims": "a=name"}.get(name, "")
+    given = {"app_origins": "https://a.example", "trusted_proxies": "::1", "claims": "a=name", "mail_from": "a@b.example"}
+    text = known.default or given.get(name, "")
     text = text or ("" if name == "cookie_domain" else KEY)
     path = write(tmp_path, text + "\n", "value")
 
@@ -273,7 +279,9 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "contradiction"),
     [
-        ({"AUTHSVC_PUBLIC_URL": "http://auth.example.com"}, "AUTHSVC_PUBLIC_URL: use https"),
+        ({"AUTHSVC_PUBLIC_URL": "http://auth.example.com", "AUTHSVC_MAIL": "console:"}, "AUTHSVC_PUBLIC_URL: use https"),
+        ({"AUTHSVC_PUBLIC_URL": "https://auth.example.com"}, "AUTHSVC_MAIL: say where mail goes"),
+        ({"AUTHSVC_MAIL": "smtps://mail.example.com?ca=missing.pem"}, "AUTHSVC_MAIL: there is no file missing.pem"),
         ({"AUTHSVC_HASH_MEMORY_KIB": "1025", "AUTHSVC_HASH_BUDGET_MIB": "1"}, "AUTHSVC_HASH_MEMORY_KIB: one hash needs more"),
         ({"AUTHSVC_HASH_MEMORY_KIB": "15", "AUTHSVC_HASH_PARALLELISM": "2"}, "AUTHSVC_HASH_MEMORY_KIB: Argon2 needs"),
         ({"AUTHSVC_COOKIE_DOMAIN": "example.com"}, "AUTHSVC_COOKIE_DOMAIN: 127.0.0.1 is not within example.com"),
@@ -356,28 +364,31 @@ def test_a_dict_takes_paths() -> None:
 
 def test_a_secret_is_masked_wherever_settings_are_shown() -> None:
     """`authsvc config` shows that a secret is set and where, and never what it is (ATTACKS F8)."""
-    settings = sources.from_dict({"secret_key": KEY, "secret_key_previous": [OTHER_KEY], "issuer": "urn:us"})
+    url = "smtps://mailer:hunter2@mail.example.com"
+    settings = sources.from_dict({"secret_key": KEY, "secret_key_previous": [OTHER_KEY], "issuer": "urn:us", "mail": url})
     rows = {row["name"]: row for row in sources.show(settings)}
 
     assert (rows["AUTHSVC_SECRET_KEY"]["value"], rows["AUTHSVC_SECRET_KEY"]["source"]) == ("••••", "dict")
-    assert rows["AUTHSVC_SECRET_KEY_PREVIOUS"]["value"] == "••••"
+    assert rows["AUTHSVC_SECRET_KEY_PREVIOUS"]["value"] == rows["AUTHSVC_MAIL"]["value"] == "••••"
     assert rows["AUTHSVC_ISSUER"]["value"] == "urn:us"
-    assert not any(secret in str(rows) for secret in (KEY, OTHER_KEY))
+    assert not any(secret in str(rows) for secret in (KEY, OTHER_KEY, "hunter2", "mailer"))
     assert sources.show(sources.from_dict({}))[1]["value"] == "", "a secret that is not given is not shown as one"
 
 
 def test_a_secret_is_not_in_the_repr_of_settings() -> None:
     """A settings object that gets into a traceback or a log does not take the keys with it (ATTACKS F8)."""
-    settings = sources.from_dict({"secret_key": KEY, "secret_key_previous": [OTHER_KEY]})
+    url = "smtps://mailer:hunter2@mail.example.com"
+    settings = sources.from_dict({"secret_key": KEY, "secret_key_previous": [OTHER_KEY], "mail": url})
 
-    assert not any(secret in shown for secret in (KEY, OTHER_KEY) for shown in (repr(settings), str(settings), f"{settings}"))
+    assert not any(secret in shown for secret in (KEY, OTHER_KEY, "hunter2") for shown in (repr(settings), str(settings), f"{settings}"))
 
 
 def test_a_fault_in_a_secret_does_not_show_it() -> None:
-    """The message about a bad key goes to a log, so the key is not in it."""
-    told = faults(AUTHSVC_SECRET_KEY="hunter2", AUTHSVC_SECRET_KEY_PREVIOUS=f"{KEY},hunter2")
+    """The message about a bad key or mail server goes to a log, so neither key nor password is in it."""
+    url = "smtps://mailer:hunter2@mail.example.com/hunter2"
+    told = faults(AUTHSVC_SECRET_KEY="hunter2", AUTHSVC_SECRET_KEY_PREVIOUS=f"{KEY},hunter2", AUTHSVC_MAIL=url)
 
-    assert len(told) == 2
+    assert len(told) == 3
     assert "hunter2" not in str(told)
     assert KEY not in str(told)
 
@@ -398,7 +409,8 @@ def test_showing_has_every_setting_once_with_its_source() -> None:
 
 
 def test_what_is_shown_can_be_given_again() -> None:
-    """The shown values are in the spelling of the settings themselves: given back, they make the same settings."""
+    """The shown values are in the spelling of the settings themselves: given back with the secrets, which are not shown, they
+    make the same settings."""
     settings = sources.from_dict(
         {
             "public_url": "https://auth.example.com/a",
@@ -407,13 +419,17 @@ def test_what_is_shown_can_be_given_again() -> None:
             "trusted_proxies": "10.0.0.0/8,fd00::/8",
             "claims": "org=app_metadata.org,nick=name",
             "cookie_domain": "example.com",
+            "name": "Us & them",
+            "mail": "console:",
+            "mail_from": "Us & them <us@example.org>",
+            "delivery": "off",
             "allow_http": True,
             "limit_login": "0",
             "limit_read": "5/6s",
         }
     )
     shown = {row["name"]: row["value"] for row in sources.show(settings)}
-    again = sources.from_environment(shown)
+    again = sources.from_environment(shown | {"AUTHSVC_MAIL": "console:"})
 
     assert {name: value for name, value in vars_of(again).items() if name != "sources"} == {
         name: value for name, value in vars_of(settings).items() if name != "sources"
@@ -438,6 +454,11 @@ TEXTS = st.text(st.characters(exclude_characters="\0"), max_size=40) | st.sample
         KEY,
         "localhost:80",
         "1,2",
+        "smtp://a:b@c.example?tls=none",
+        "smtps://a:b@c.example:1?ca=x",
+        "smtp://[",
+        "file:x",
+        "A <a@b.example>",
         "auto",
         "é" * 40,
         "\ud800",

@@ -9,7 +9,7 @@ import pytest
 
 from authsvc.app import App
 from authsvc.events import CLI
-from authsvc.flows import sessions, users
+from authsvc.flows import profile, sessions, users
 from authsvc.flows.authentication import authenticate
 from authsvc.problems import Problem
 from authsvc.store.users import DISABLED
@@ -92,7 +92,7 @@ def test_an_account_that_is_not_active_has_no_callers(app: App, client: Client) 
 def test_another_change_of_the_account_does_not_end_tokens(app: App, client: Client) -> None:
     """A new name is no new generation: the caller is as they are now, under the old token."""
     answer = client.register()
-    users.change_profile(app.core, answer["user"]["id"], {"name": "Marie"}, CLI, if_match=None)
+    profile.change(app.core, answer["user"]["id"], {"name": "Marie"}, CLI, if_match=None)
 
     assert authenticate(app.core, answer["access_token"]).user.name == "Marie"
 

@@ -11,7 +11,8 @@ import pytest
 
 from authsvc.app import App
 from authsvc.events import CLI, Cause
-from authsvc.flows import login, sessions, users
+from authsvc.flows import login, registration, sessions, users
+from authsvc.flows.registration import Wishes
 from authsvc.flows.users import NewUser
 from authsvc.primitives import emails
 from authsvc.problems import Problem
@@ -146,7 +147,7 @@ def test_an_address_taken_meanwhile_makes_no_second_account(app: App, client: Cl
 
     monkeypatch.setattr(app.core.hasher, "hash", hash_slowly)
 
-    problem = refusal(lambda: login.register(app.core, NewUser(emails.parse(EMAIL)), NEW_PASSWORD, FROM))
+    problem = refusal(lambda: registration.register(app.core, NewUser(emails.parse(EMAIL)), NEW_PASSWORD, Wishes(), FROM, locale=None))
 
     assert problem.code == "email_taken"
     assert actions(app) == ["user.registered"]
@@ -264,14 +265,14 @@ def test_a_generated_password_is_good_enough_for_its_own_rule(tmp_path: Path, wo
     """Where weak passwords are refused and long ones asked for, a generated one still passes, and works."""
     with running(tmp_path, world, password_weak="refuse", password_min=20) as app:
         for number in range(20):
-            account, password = login.create(app.core, NewUser(emails.parse(f"u{number}@example.com"), name="Marie"), None, CLI)
+            account, password = registration.create(app.core, NewUser(emails.parse(f"u{number}@example.com"), name="Marie"), None, CLI)
             assert password is not None
             assert login.by_password(app.core, emails.parse(account.user.email), password, FROM).user["id"] == account.user.id
 
 
 def test_creating_with_a_role_twice_grants_it_once(app: App) -> None:
     """A repeated role is one role, in the account and in the event."""
-    account, _ = login.create(app.core, NewUser(emails.parse(EMAIL), roles=("admin", "admin")), PASSWORD, CLI)
+    account, _ = registration.create(app.core, NewUser(emails.parse(EMAIL), roles=("admin", "admin")), PASSWORD, CLI)
 
     assert users.find(app.core, account.user.id).roles == ["admin"]
     assert json.loads(event_rows(app)[0]["data"]) == {"roles": ["admin"]}

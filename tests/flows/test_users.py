@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from authsvc.app import App
 from authsvc.events import CLI
-from authsvc.flows import login, users
+from authsvc.flows import profile, registration, users
 from authsvc.flows.users import Account, NewUser
 from authsvc.primitives import emails, ids
 from authsvc.problems import Problem
@@ -29,7 +29,7 @@ PAGE = 500
 
 
 def make(app: App, email: str = "marie@example.com", *roles: str) -> User:
-    return login.create(app.core, NewUser(emails.parse(email), roles=roles), PASSWORD, CLI)[0].user
+    return registration.create(app.core, NewUser(emails.parse(email), roles=roles), PASSWORD, CLI)[0].user
 
 
 def refusal(act: Callable[[], Any]) -> str:
@@ -207,7 +207,7 @@ ACTS: list[Callable[[App], Any]] = [
     lambda app: users.set_status(app.core, MISSING, DISABLED, CLI),
     lambda app: users.delete(app.core, MISSING, CLI),
     lambda app: users.change_roles(app.core, MISSING, CLI, grant=["admin"]),
-    lambda app: users.change_profile(app.core, MISSING, {"name": "x"}, CLI, if_match=None),
+    lambda app: profile.change(app.core, MISSING, {"name": "x"}, CLI, if_match=None),
 ]
 
 
@@ -250,7 +250,7 @@ def test_disabling_twice_is_one_event_and_ends_sessions(app: App, client: Client
     [
         lambda app, user_id: users.set_status(app.core, user_id, DISABLED, CLI),
         lambda app, user_id: users.change_roles(app.core, user_id, CLI, grant=["admin"]),
-        lambda app, user_id: users.change_profile(app.core, user_id, {"name": "Marie"}, CLI, if_match=None),
+        lambda app, user_id: profile.change(app.core, user_id, {"name": "Marie"}, CLI, if_match=None),
     ],
     ids=["set_status", "change_roles", "change_profile"],
 )
@@ -268,7 +268,7 @@ def test_an_empty_change_of_profile_is_none(app: App) -> None:
     """No fields: no event, no new version."""
     user = make(app)
 
-    assert users.change_profile(app.core, user.id, {}, CLI, if_match=users.etag(user)).user == user
+    assert profile.change(app.core, user.id, {}, CLI, if_match=users.etag(user)).user == user
     assert actions(app) == ["user.created"]
 
 
@@ -282,7 +282,7 @@ def test_a_profile_is_changed_only_in_the_version_that_was_read(app: App, if_mat
     given_match = None if if_match is None else if_match.format(etag=users.etag(user))
 
     def change() -> Account:
-        return users.change_profile(app.core, user.id, {"name": "Marie"}, CLI, if_match=given_match)
+        return profile.change(app.core, user.id, {"name": "Marie"}, CLI, if_match=given_match)
 
     if passes:
         changed = change().user
@@ -334,7 +334,7 @@ def test_a_timestamp_is_rfc_3339_to_the_millisecond(milliseconds: int) -> None:
 def test_a_new_account_is_as_it_was_asked_for(app: App) -> None:
     """What an account begins with is stored as it came, and nothing is verified by being said."""
     new = NewUser(emails.parse("m@example.com"), "Marie", "+14155550100", "fr", {"a": ["é", None]}, ("admin",))
-    account, password = login.create(app.core, replace(new), None, CLI)
+    account, password = registration.create(app.core, replace(new), None, CLI)
     seen = users.public(account.user, account.all_roles, ["*"])
 
     assert password

@@ -21,8 +21,17 @@ SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Vary": "Origin",
 }
+PAGE_POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+PAGE_SECURITY = SECURITY | {"Content-Security-Policy": PAGE_POLICY, "Vary": "Accept, Origin"}
+FILE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
+FILE_SECURITY = SECURITY | {"Cache-Control": "public, max-age=3600", "Content-Security-Policy": FILE_POLICY}
+HTML = "text/html; charset=utf-8"
+PROBLEM = "application/problem+json"
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+ALWAYS_PAGES = {"/register", "/login", "/password/forgot"}  # by GET; /account is one, too, for whoever is signed in
 APP_ORIGIN = "https://app.example.com"
 
 
@@ -45,15 +54,17 @@ def concrete(path: str) -> str:
     return re.sub(r":\w+", "not_found", path)
 
 
-def check_form(answer: Answer) -> None:
+def check_form(answer: Answer, security: dict[str, str] = SECURITY) -> None:
     """Every promise about headers and the members of a problem."""
-    for name, value in SECURITY.items():
+    for name, value in security.items():
         assert answer.header(name) == value, name
-    assert "frame-ancestors 'none'" in str(answer.header("Content-Security-Policy"))
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", str(answer.header("X-Request-Id")))
-    if answer.status >= 400 and answer.body:
+    if security is PAGE_SECURITY:
+        assert answer.header("Content-Type") == HTML
+        assert answer.body.startswith(b"<!doctype html>")
+    elif answer.status >= 400 and answer.body:
         problem = answer.json()
-        assert answer.header("Content-Type") == "application/problem+json"
+        assert answer.header("Content-Type") == PROBLEM
         assert {"type", "title", "status", "detail", "code", "request_id"} <= problem.keys()
         assert (problem["status"], problem["request_id"]) == (answer.status, answer.header("X-Request-Id"))
     if answer.status == 401:
@@ -62,17 +73,97 @@ def check_form(answer: Answer) -> None:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_every_answer_has_its_headers(client: Client, token: str, route: Route) -> None:
-    """With and without credentials, with a good or a broken body, from any route."""
+    """With and without credentials, with a good or a broken body, from any route: data, or a page where it is one."""
     path = concrete(route.path)
-    for answer in (
-        client.call(route.method, path),
-        client.call(route.method, path, {}, token=token),
-        client.call(route.method, path, raw=b"{", token=token),
-        client.call(route.method, path, raw=b"{}", content_type="text/plain"),
-        client.call(route.method, path + "/"),
-        client.call(route.method, path, token="x"),
+    pages = [route.method == "GET" and (route.path in ALWAYS_PAGES or (route.path == "/account" and known)) for known in (False, True)]
+    for page, answer in (
+        (pages[0], client.call(route.method, path)),
+        (pages[1], client.call(route.method, path, {}, token=token)),
+        (pages[1], client.call(route.method, path, raw=b"{", token=token)),
+        (pages[0], client.call(route.method, path, raw=b"{}", content_type="text/plain")),
+        (False, client.call(route.method, path + "/")),
+        (pages[0], client.call(route.method, path, token="x")),
     ):
+        check_form(answer, PAGE_SECURITY if page else SECURITY)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_a_browser_gets_pages_from_routes_that_have_them(client: Client, token: str, route: Route) -> None:
+    """Where HTML is preferred, a route with a page answers with a page or sends the browser on, refusals included; any other
+    answers as if nothing had been said of HTML."""
+    path = concrete(route.path)
+    origin = {"Origin": "http://127.0.0.1:8000"}
+    for answer in (
+        client.call(route.method, path, headers=BROWSER),
+        client.call(route.method, path, headers=BROWSER, token=token),
+        client.call(route.method, path, headers=BROWSER | origin, raw=b"x=1&x=2", content_type="application/x-www-form-urlencoded"),
+        client.call(route.method, path, headers=BROWSER, token="x"),
+    ):
+        assert answer.status < 500
+        if answer.status == 303:
+            assert route.page is not None
+            assert str(answer.header("Location")).startswith("/")
+            assert answer.body == b""
+            check_form(answer)
+        elif route.page is None:
+            assert answer.header("Content-Type") != HTML
+            check_form(answer)
+        else:
+            check_form(answer, PAGE_SECURITY)
+
+
+def test_a_browser_that_is_lost_gets_a_page(client: Client) -> None:
+    """An unknown path and a wrong method are pages where HTML is preferred, with what their status promises (RFC 9110 section
+    15.5.6), and problems otherwise."""
+    for method, path, status, allow in (("GET", "/nowhere", 404, None), ("DELETE", "/login", 405, "GET, HEAD, OPTIONS, POST")):
+        page = client.call(method, path, headers=BROWSER)
+        check_form(page, PAGE_SECURITY)
+        assert (page.status, page.header("Allow")) == (status, allow)
+        check_form(client.call(method, path, headers={"Accept": "*/*"}))
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "application/json, text/html;q=0.9", "text/html;q=0", "image/*"])
+@pytest.mark.parametrize("path", sorted(ALWAYS_PAGES))
+def test_what_is_only_a_page_is_one_for_everybody(client: Client, path: str, accept: str | None) -> None:
+    """A form has no other form: whatever is accepted, it is HTML, and what is refused is a problem unless HTML was preferred."""
+    headers = {} if accept is None else {"Accept": accept}
+    check_form(client.get(path, headers=headers), PAGE_SECURITY)
+    refused = client.get(path + "?redirect_to=https://evil.example", headers=headers)
+    assert refused.status == (200 if path == "/password/forgot" else 422)
+    check_form(refused, PAGE_SECURITY if refused.status == 200 else SECURITY)
+    assert b"evil.example" not in refused.body
+
+
+@pytest.mark.parametrize(("accept", "is_page"), [(None, False), ("*/*", False), ("application/json", False), ("text/html", True)])
+def test_the_account_is_a_page_for_whoever_is_signed_in(client: Client, token: str, accept: str | None, is_page: bool) -> None:
+    """With a token it is always HTML; without one a program is told 401, and a browser is sent to renew its session."""
+    headers = {} if accept is None else {"Accept": accept}
+    check_form(client.get("/account", headers=headers, token=token), PAGE_SECURITY)
+    stranger = client.get("/account", headers=headers)
+    check_form(stranger)
+    assert (stranger.status, stranger.header("Location")) == ((303, "/token/refresh") if is_page else (401, None))
+    assert is_page or stranger.code == "unauthenticated"
+
+
+def test_a_static_file_may_be_kept(client: Client, token: str) -> None:
+    """The style sheet is the same for everybody, sets no cookie, and a cache may hold it; a name that is none is a problem."""
+    for answer in (client.get("/assets/style.css"), client.get("/assets/style.css", token=token, headers=BROWSER)):
+        check_form(answer, FILE_SECURITY)
+        assert (answer.status, answer.header("Content-Type")) == (200, "text/css; charset=utf-8")
+        assert answer.header_list("Set-Cookie") == []
+        assert len(answer.body) > 100
+    for name in ("login.html", "..", "../html/login.html", "..\\html\\login.html", "", "Style.css", "style.css\0", "site.py"):
+        answer = client.get(f"/assets/{name}", environ={"PATH_INFO": f"/assets/{name}"})
+        assert (answer.status, answer.code) == (404, "not_found"), name
         check_form(answer)
+
+
+def test_pages_let_a_browser_go_to_the_listed_apps(tmp_path: Path) -> None:
+    """Chromium checks a form's redirects against form-action too, so the apps are in it, and nobody else."""
+    with running(tmp_path, app_origins=f"{APP_ORIGIN},http://localhost:3000") as app:
+        policy = str(Client(app).get("/login").header("Content-Security-Policy"))
+        assert f"; form-action 'self' {APP_ORIGIN} http://localhost:3000; " in policy
+        assert policy.replace(f" {APP_ORIGIN} http://localhost:3000", "") == PAGE_POLICY
 
 
 @pytest.mark.parametrize(("method", "path"), [(method, path) for path in PATHS for method in ALL_METHODS if method not in METHODS[path]])

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from authsvc.app import App
 from authsvc.config.settings import LIMITS
+from authsvc.primitives import codes
 from authsvc.routes import ROUTES
-from tests.support import PASSWORD, Answer, Client, FakeWorld, actions, running
+from tests.support import EMAIL, PASSWORD, Answer, Client, FakeWorld, actions, event_rows, running
 
 WRONG = "wrong-password-1"
 REQUESTS: dict[str, Callable[[Client, int], Answer]] = {
@@ -23,15 +28,47 @@ REQUESTS: dict[str, Callable[[Client, int], Answer]] = {
     "register_all": lambda client, turn: Client(client.app, ip=f"198.51.{turn}.1").post("/register", {"email": f"user{turn}@mail.com"}),
     "refresh": lambda client, _: client.refresh("rt_" + "0" * 26 + ".0." + "A" * 43),
     "read": lambda client, _: client.get("/problems/not_found"),
+    "mail_network": lambda client, turn: client.post("/password/forgot", {"email": f"user{turn}@mail.com"}),
+    "link": lambda client, _: client.post("/login/magic/x"),
+    "reset_token": lambda client, _: client.get("/password/reset/x"),
+}
+# Charged where the effect is, not at the route: what is beyond is not done, but the answer may be the same.
+EFFECTS: dict[str, Callable[[Client, int], Answer]] = {
+    "mail_address": lambda client, _: client.post("/password/forgot", {"email": EMAIL}),
+    "code_account": lambda client, _: try_code(client, client.post("/login/magic", {"email": EMAIL})["challenge_id"]),
+}
+NOTHING_RECORDED = {"refresh", "read", "link", "reset_token"}
+# Each way to ask for a mail to an address, and what its answer says beside what differs each time.
+ASKING = {
+    "/password/forgot": {"status": "sent"},
+    "/login/magic": {"status": "sent", "expires_in": 600},
+    "/email/verify": {"status": "sent", "expires_in": 86_400},
 }
 
 
+def try_code(client: Client, challenge_id: str, code: str = "no code") -> Answer:
+    return client.post("/otp/verify", {"challenge_id": challenge_id, "code": code})
+
+
+def mails(app: App) -> list[str]:
+    """Whom the letters in the outbox are for, oldest first."""
+    with closing(sqlite3.connect(app.core.store.path)) as connection:
+        return [json.loads(row[0])["to"] for row in connection.execute("SELECT payload FROM outbox ORDER BY rowid")]
+
+
+def limits_hit(app: App) -> list[str]:
+    """The limits on effects that are on record as hit."""
+    return [json.loads(row["data"])["limit"] for row in event_rows(app) if row["action"] == "limit.hit"]
+
+
 def test_every_limit_is_tried_here_and_used_somewhere() -> None:
-    """No named limit is without a route, and none escapes the tests below."""
-    assert REQUESTS.keys() == LIMITS.keys() == {name for route in ROUTES for name in route.limits}
+    """No named limit is without a route or an effect, and none escapes the tests below."""
+    assert REQUESTS.keys() == {name for route in ROUTES for name in route.limits}
+    assert REQUESTS.keys() | EFFECTS.keys() == LIMITS.keys()
+    assert REQUESTS.keys() & EFFECTS.keys() == set()
 
 
-@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("name", REQUESTS)
 def test_each_limit_is_adjustable_and_refuses_beyond_its_burst(tmp_path: Path, name: str) -> None:
     """`limit_<name> = 2/60s`: two pass, the third is 429 and nothing of it is done."""
     with running(tmp_path, **{f"limit_{name}": "2/60s"}) as app:
@@ -39,7 +76,70 @@ def test_each_limit_is_adjustable_and_refuses_beyond_its_burst(tmp_path: Path, n
         answers = [REQUESTS[name](client, turn) for turn in range(3)]
         assert [answer.status == 429 for answer in answers] == [False, False, True]
         assert answers[2].code == "rate_limited"
-        assert len(actions(app)) == (0 if name in {"refresh", "read"} else 2)
+        assert len(actions(app)) == (0 if name in NOTHING_RECORDED else 2)
+        assert len(mails(app)) == (2 if name == "mail_network" else 0)
+
+
+@pytest.mark.parametrize("path", ASKING)
+@pytest.mark.parametrize("known", [True, False])
+def test_beyond_the_mails_of_an_address_nothing_is_sent_and_nothing_tells(tmp_path: Path, path: str, known: bool) -> None:
+    """`limit_mail_address = 2/60s`: the third request from anywhere gets the same 202, adds no mail, and is on record once."""
+    with running(tmp_path, limit_mail_address="2/60s") as app:
+        if known:
+            Client(app).register()
+        answers = [Client(app, ip=f"198.51.{turn}.1").post(path, {"email": EMAIL.upper() if turn else EMAIL}) for turn in range(3)]
+        assert [answer.status for answer in answers] == [202] * 3
+        assert [{name: value for name, value in answer.json().items() if name != "challenge_id"} for answer in answers] == [
+            ASKING[path]
+        ] * 3
+        assert len({tuple(name for name, _ in answer.headers) for answer in answers}) == 1
+        assert "mail_address" not in f"{[answer.headers for answer in answers]}"
+        assert [to.casefold() for to in mails(app)] == [EMAIL] * 2
+        assert limits_hit(app) == ["mail_address"]
+
+
+def test_the_mails_of_an_address_are_counted_over_all_ways_to_ask(tmp_path: Path, world: FakeWorld) -> None:
+    """Who asks at every door does not fill the mailbox any more than who asks at one; others' mailboxes have their own."""
+    with running(tmp_path, world, limit_mail_address="2/60s") as app:
+        client = Client(app)
+        for path in ASKING:
+            client.post(path, {"email": EMAIL})
+        client.post("/login/magic", {"email": "other@mail.com"})
+        assert mails(app) == [EMAIL, EMAIL, "other@mail.com"]
+        world.advance(30)
+        client.post("/login/magic", {"email": EMAIL})
+        assert mails(app) == [EMAIL, EMAIL, "other@mail.com", EMAIL]
+        assert limits_hit(app) == ["mail_address"]
+
+
+def test_a_link_counts_on_when_no_more_are_sent(tmp_path: Path, world: FakeWorld) -> None:
+    """Beyond the limit the last link that was sent is not replaced: a stranger who asks too often locks nobody out."""
+    with running(tmp_path, world, limit_mail_address="1/3600s") as app:
+        client = Client(app)
+        client.post("/login/magic", {"email": EMAIL})
+        client.post("/login/magic", {"email": EMAIL})
+        assert app.deliveries.run_once() == 1
+        (link,) = re.findall(r"http://\S+/login/magic/\S+", "\n".join(world.lines))
+        assert client.post(urlsplit(link).path).status == 200
+
+
+def test_beyond_the_codes_of_an_account_none_is_looked_at(tmp_path: Path, world: FakeWorld) -> None:
+    """`limit_code_account = 2/60s`: over all challenges and networks the third try is 429 `too_many_attempts`, even if right;
+    other accounts, and the link in the mail, are as before."""
+    with running(tmp_path, world, limit_code_account="2/60s") as app:
+        client = Client(app)
+        tried = [EFFECTS["code_account"](Client(app, ip=f"198.51.{turn}.1"), turn) for turn in range(3)]
+        assert [(answer.status, answer.code) for answer in tried] == [(422, "code_invalid")] * 2 + [(429, "too_many_attempts")]
+        challenge_id = client.post("/login/magic", {"email": EMAIL})["challenge_id"]
+        right = codes.code(app.core.keyring.current, challenge_id, 1)
+        assert (refused := try_code(client, challenge_id, right)).code == "too_many_attempts"
+        assert "code_account" not in f"{refused.headers}"
+        other = client.post("/login/magic", {"email": "other@mail.com"})["challenge_id"]
+        assert try_code(client, other, codes.code(app.core.keyring.current, other, 1)).status == 200
+        world.advance(30)
+        assert try_code(client, challenge_id, right).status == 200
+        assert actions(app).count("otp.failed") == 4
+        assert actions(app).count("login.succeeded") == 2
 
 
 @pytest.mark.parametrize("name", LIMITS)
@@ -48,8 +148,10 @@ def test_zero_turns_a_limit_off(tmp_path: Path, name: str) -> None:
     off = dict.fromkeys((f"limit_{other}" for other in LIMITS), "0")
     with running(tmp_path, **off) as app:
         client = Client(app)
-        answers = [REQUESTS[name](client, turn) for turn in range(15)]
-        assert {answer.status for answer in answers} <= {200, 201, 401}
+        answers = [(REQUESTS | EFFECTS)[name](client, turn) for turn in range(40)]
+        assert {answer.status for answer in answers} <= {200, 201, 202, 401, 410, 422}
+        assert limits_hit(app) == []
+        assert len(mails(app)) == (40 if name in {"mail_address", "mail_network", "code_account"} else 0)
         assert {answer.header("RateLimit") for answer in answers} == {None}
         assert {answer.header("RateLimit-Policy") for answer in answers} == {None}
 

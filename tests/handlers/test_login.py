@@ -10,12 +10,14 @@ from urllib.parse import urlencode
 import pytest
 
 from authsvc.app import App
+from authsvc.primitives import devices
 from tests.support import EMAIL, PASSWORD, Answer, Client, FakeWorld, actions, event_rows, running
 
-PRODUCTION = {"public_url": "https://auth.example.com", "secret_key": "0123456789abcdef" * 4}
+PRODUCTION = {"public_url": "https://auth.example.com", "secret_key": "0123456789abcdef" * 4, "mail": "console:"}
 TOKEN_MEMBERS = {"access_token", "token_type", "expires_in", "refresh_token", "session_id", "user"}
 FORM = "application/x-www-form-urlencoded"
 NEW_PASSWORD = "copper-meadow-27"
+COOKIES = ["authsvc_access", "authsvc_device", "authsvc_refresh"]
 
 
 def fault_codes(answer: Answer) -> list[tuple[str, str]]:
@@ -157,34 +159,36 @@ def test_login_answers_with_tokens_and_sets_cookies(client: Client, app: App) ->
     client.register()
     answer = client.login()
     assert (answer.status, answer.json().keys()) == (200, TOKEN_MEMBERS)
-    assert cookie_names(answer) == ["authsvc_access", "authsvc_refresh"]
+    assert cookie_names(answer) == COOKIES
     assert actions(app) == ["user.registered", "login.succeeded"]
 
 
-def test_cookies_hold_the_tokens_of_the_answer(client: Client) -> None:
-    """The cookies are the same tokens, HttpOnly, for as long as each lasts; on plain http they are not Secure."""
+def test_cookies_hold_the_tokens_of_the_answer(client: Client, app: App, world: FakeWorld) -> None:
+    """The cookies are the same tokens, HttpOnly, for as long as each lasts, and what the browser is known by for 180 days;
+    on plain http they are not Secure."""
     client.register()
     answer = client.login()
-    access, refresh = answer.header_list("Set-Cookie")
+    access, refresh, device = answer.header_list("Set-Cookie")
     assert access == f"authsvc_access={answer['access_token']}; Max-Age=900; Path=/; HttpOnly; SameSite=Lax"
     assert refresh == f"authsvc_refresh={answer['refresh_token']}; Max-Age=2592000; Path=/token; HttpOnly; SameSite=Strict"
+    known_by = devices.mint(app.core.keyring.current, answer["user"]["id"], world.now())
+    assert device == f"authsvc_device={known_by}; Max-Age=15552000; Path=/login; HttpOnly; SameSite=Lax"
+    assert known_by.encode() not in answer.body
 
 
 def test_cookies_in_production_are_protected_by_their_names(tmp_path: Path) -> None:
-    """On https both are Secure and carry the prefixes that browsers enforce."""
+    """On https all are Secure and carry the prefixes that browsers enforce."""
     with running(tmp_path, **PRODUCTION) as app:
         client = Client(app)
         answer = client.register(options={"setCookie": True})
-        assert cookie_names(answer) == ["__Host-authsvc_access", "__Secure-authsvc_refresh"]
+        assert cookie_names(answer) == ["__Host-authsvc_access", "__Secure-authsvc_device", "__Secure-authsvc_refresh"]
         assert all(value.endswith("; Secure") for value in answer.header_list("Set-Cookie"))
         cookie = {"Cookie": f"__Host-authsvc_access={answer['access_token']}"}
         assert client.get("/user", headers=cookie).status == 200
         assert client.get("/user", headers={"Cookie": f"authsvc_access={answer['access_token']}"}).status == 401
 
 
-@pytest.mark.parametrize(
-    ("options", "names"), [({}, []), ({"setCookie": False}, []), ({"setCookie": True}, ["authsvc_access", "authsvc_refresh"])]
-)
+@pytest.mark.parametrize(("options", "names"), [({}, []), ({"setCookie": False}, []), ({"setCookie": True}, COOKIES)])
 def test_registering_sets_cookies_only_when_asked(client: Client, options: dict[str, bool], names: list[str]) -> None:
     """`options.setCookie` is false by default at /register."""
     assert names == cookie_names(client.register(options=options))
@@ -276,9 +280,9 @@ def test_cookie_sessions_get_new_cookies_and_bearers_none(app: App) -> None:
     client = Client(app, keep_cookies=True)
     client.register(options={"setCookie": True})
     answer = client.post("/reauthenticate", {"password": PASSWORD})
-    assert cookie_names(answer) == ["authsvc_access", "authsvc_refresh"]
+    assert cookie_names(answer) == COOKIES
     changed = client.post("/password/change", {"current_password": PASSWORD, "new_password": NEW_PASSWORD})
-    assert cookie_names(changed) == ["authsvc_access", "authsvc_refresh"]
+    assert cookie_names(changed) == COOKIES
     assert client.get("/user").status == 200
 
 

@@ -59,7 +59,7 @@ def test_cookies_are_renewed_for_those_who_came_by_cookie(client: Client, way: s
     """Nobody else gets a cookie."""
     answer = REFRESH_WAYS[way](client, "/token/refresh", client.register()["refresh_token"])
     names = [value.partition("=")[0] for value in answer.header_list("Set-Cookie")]
-    assert names == (["authsvc_access", "authsvc_refresh"] if "cookie" in way else [])
+    assert names == (["authsvc_access", "authsvc_refresh", "authsvc_device"] if "cookie" in way else [])
 
 
 def test_a_header_counts_before_body_and_cookie(client: Client) -> None:

@@ -14,7 +14,7 @@ from authsvc import events, problems
 from authsvc.config.settings import LIMITS
 from authsvc.problems import KINDS
 from authsvc.routes import ROUTES, UNSAFE_METHODS, Route
-from authsvc.rules.access import ANYONE, TOKEN_HOLDER
+from authsvc.rules.access import ANYBODY_KNOWN, ANYONE, TOKEN_HOLDER
 
 HOUSE = Path(authsvc.__file__).parent
 SAFE_METHODS = {"GET"}
@@ -37,7 +37,7 @@ def test_a_route_is_charged_to_limits_that_exist(route: Route) -> None:
 def test_a_route_that_changes_something_knows_its_caller_or_is_limited(route: Route) -> None:
     """No unsafe method is open to anyone without a limit of its own beside the common one for reads (ATTACKS A4)."""
     assert route.unsafe is (route.method in UNSAFE_METHODS or route.changes)
-    if route.unsafe and route.who in (ANYONE, TOKEN_HOLDER):
+    if route.unsafe and route.who in (ANYONE, ANYBODY_KNOWN, TOKEN_HOLDER):
         assert set(route.limits) - {"read"}
 
 
@@ -77,8 +77,23 @@ def test_no_route_stands_twice() -> None:
 
 
 def test_every_limit_is_charged_somewhere() -> None:
-    """A limit that no route names would be a promise that nobody keeps."""
-    assert {name for route in ROUTES for name in route.limits} == LIMITS.keys()
+    """A limit that no route names and no flow charges would be a promise that nobody keeps; none is charged at both places."""
+    by_routes = {name for route in ROUTES for name in route.limits}
+
+    assert by_routes | limits_of_flows() == LIMITS.keys()
+    assert by_routes & limits_of_flows() == set()
+
+
+def limits_of_flows() -> set[str]:
+    """The limits that flows charge by their name: `buckets.charge("name", …)`."""
+    return {
+        node.args[0].value
+        for file, tree in sources()
+        if file.parent.name == "flows"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "charge"
+        if node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
+    }
 
 
 def sources() -> Iterator[tuple[Path, ast.Module]]:

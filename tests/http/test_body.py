@@ -88,13 +88,13 @@ def test_any_bytes_of_a_form_are_fields_or_a_refusal(raw: bytes) -> None:
 @FUZZ
 @given(st.text(alphabet="ab.=&%C3ED0A80+;", max_size=60))
 def test_any_text_near_a_form_is_fields_or_a_refusal(text: str) -> None:
-    """Text made of a form's own characters yields text and objects of text only."""
+    """Text made of a form's own characters yields objects and text that is not empty, and nothing else."""
     found = outcome(body.parse_form, text.encode())
     if isinstance(found, Problem):
         assert (found.code, found.status) == ("invalid_request", 400)
     else:
         values = [inner for value in found.values() for inner in (value.values() if isinstance(value, dict) else [value])]
-        assert all(type(value) is str for value in values)
+        assert all(type(value) is str and value for value in values)
 
 
 @pytest.mark.parametrize(
@@ -274,16 +274,19 @@ FORM = "application/x-www-form-urlencoded"
     ("raw", "fields"),
     [
         (b"a=1&b=2", {"a": "1", "b": "2"}),
-        (b"a=", {"a": ""}),
+        (b"a=", {}),
+        (b"a=&b=1&c=", {"b": "1"}),
+        (b"a=%20", {"a": " "}),
         (b"a=+%2B+", {"a": " + "}),
         (b"a=%C3%A9", {"a": "é"}),
         (b"options.setCookie=on&email=a%40b.c", {"options": {"setCookie": "on"}, "email": "a@b.c"}),
         (b"options.a=1&options.b=2", {"options": {"a": "1", "b": "2"}}),
+        (b"options.a=1&options.b=", {"options": {"a": "1"}}),
         (b"a.b.c=1", {"a": {"b.c": "1"}}),
     ],
 )
 def test_a_form_becomes_fields(raw: bytes, fields: dict[str, Any]) -> None:
-    """Names and values are decoded; one dot makes a member of an object."""
+    """Names and values are decoded; one dot makes a member of an object; a field that was left empty is absent."""
     assert fields == body.parse(environ(raw, FORM + "; charset=utf-8"))
 
 
@@ -294,6 +297,11 @@ def test_a_form_becomes_fields(raw: bytes, fields: dict[str, Any]) -> None:
         b"a=1&b",
         b"a=1&&b=2",
         b"a=1&a=2",
+        b"a=&a=2",
+        b"a=1&a=",
+        b"a=&a=",
+        b"o.a=&o.a=1",
+        b"o=&o.a=1",
         b"a=1&%61=2",
         b"o.a=1&o.a=2",
         b"o=1&o.a=2",

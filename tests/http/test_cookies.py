@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authsvc.http.cookies import access_cookie, find, refresh_cookie
+from authsvc.http.cookies import cookies, find
+
+_all = cookies(secure=True, domain="example.com", mount="/auth")
+EVERY = [_all.access, _all.refresh, _all.magic, _all.device]
 
 FUZZ = settings(deadline=None, max_examples=150)
 
@@ -23,7 +26,7 @@ FUZZ = settings(deadline=None, max_examples=150)
 )
 def test_the_access_cookie_is_named_by_what_the_browser_shall_enforce(secure: bool, domain: str, expected: str) -> None:
     """`__Host-` on https without a domain, `__Secure-` with one, neither on http; always HttpOnly and Lax."""
-    assert access_cookie(secure=secure, domain=domain).set("t", 9) == ("Set-Cookie", expected)
+    assert cookies(secure=secure, domain=domain, mount="").access.set("t", 9) == ("Set-Cookie", expected)
 
 
 @pytest.mark.parametrize(
@@ -36,10 +39,10 @@ def test_the_access_cookie_is_named_by_what_the_browser_shall_enforce(secure: bo
 )
 def test_the_refresh_cookie_goes_to_the_token_endpoints_only(secure: bool, mount: str, expected: str) -> None:
     """Its path is the mount's /token, it is Strict and HttpOnly, and never has a Domain."""
-    assert refresh_cookie(secure=secure, mount=mount).set("t", 9) == ("Set-Cookie", expected)
+    assert cookies(secure=secure, domain="", mount=mount).refresh.set("t", 9) == ("Set-Cookie", expected)
 
 
-@pytest.mark.parametrize("cookie", [access_cookie(secure=True, domain="example.com"), refresh_cookie(secure=False, mount="/auth")])
+@pytest.mark.parametrize("cookie", EVERY)
 def test_clearing_names_the_same_cookie(cookie: object) -> None:
     """A browser removes a cookie only if name, path and domain are those it was set with."""
     kept, cleared = (SimpleCookie(header) for _, header in (cookie.set("t", 9), cookie.clear()))  # type: ignore[attr-defined]
@@ -87,6 +90,6 @@ def test_any_header_gives_pieces_of_itself(header: str) -> None:
 @given(st.lists(st.text(alphabet="abcXYZ019._-", min_size=1), min_size=1, max_size=5))
 def test_every_value_that_we_set_is_read_back(values: list[str]) -> None:
     """Setting and reading agree, also when a name is there several times."""
-    cookie = access_cookie(secure=False, domain="")
+    cookie = cookies(secure=False, domain="", mount="").access
     header = "; ".join(cookie.set(value, 9)[1].partition(";")[0] for value in values)
     assert values == find(header, cookie.name)

@@ -223,3 +223,74 @@ def test_any_user_agent_is_printable_ascii(sent: str) -> None:
     """Whatever was sent, what is kept is one short line of printable ASCII, or nothing."""
     kept = request(HTTP_USER_AGENT=sent).user_agent()
     assert kept is None or (kept.isascii() and kept.isprintable() and len(kept) <= 256)
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize("content_type", [FORM, FORM.upper(), f"{FORM}; charset=utf-8", f" {FORM} ;x=y"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_a_form_says_what_it_means_by_its_query(method: str, content_type: str) -> None:
+    """A page's form can only POST: `?_method=PUT` or `DELETE` on its action is the method, and no parameter of the query."""
+    sent = request(REQUEST_METHOD="POST", CONTENT_TYPE=content_type, QUERY_STRING=f"_method={method}")
+
+    assert (sent.method, sent.query_values()) == (method, {})
+
+
+@pytest.mark.parametrize(
+    ("query", "values"),
+    [
+        ("_method=DELETE&all=true", {"all": "true"}),
+        ("_method=DELETE&all=true&x=%26", {"all": "true", "x": "&"}),
+        ("_method=DELETE&", {}),
+        ("_method=DELETE&_method=PUT", {"_method": "PUT"}),
+    ],
+)
+def test_the_rest_of_the_query_is_kept(query: str, values: dict[str, str]) -> None:
+    """What stands behind it is read as ever; a second `_method` is an ordinary parameter, which no route knows."""
+    sent = request(REQUEST_METHOD="POST", CONTENT_TYPE=FORM, QUERY_STRING=query)
+
+    assert (sent.method, sent.query_values()) == ("DELETE", values)
+
+
+def test_the_rest_of_the_query_is_as_strict_as_ever() -> None:
+    """A repeated parameter behind `_method` is ambiguous."""
+    sent = request(REQUEST_METHOD="POST", CONTENT_TYPE=FORM, QUERY_STRING="_method=DELETE&a=1&a=2")
+
+    assert refusal(sent.query_values) == ("invalid_request", 400)
+
+
+@pytest.mark.parametrize(
+    "wanted", ["GET", "HEAD", "POST", "PATCH", "OPTIONS", "TRACE", "put", "Delete", "", "PUT ", "%50UT", "PUT;", "BREW"]
+)
+def test_a_form_can_mean_nothing_but_put_and_delete(wanted: str) -> None:
+    """Any other word leaves it a POST: a form never becomes a safe method, which nobody guards against forgery."""
+    assert request(REQUEST_METHOD="POST", CONTENT_TYPE=FORM, QUERY_STRING=f"_method={wanted}").method == "POST"
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "text/plain", "", "multipart/form-data; boundary=x", FORM + "x", f"x/y; {FORM}"]
+)
+def test_what_is_no_form_is_what_its_method_says(content_type: str) -> None:
+    """A program that posts JSON can use any method itself, so for it the query changes nothing."""
+    assert request(REQUEST_METHOD="POST", CONTENT_TYPE=content_type, QUERY_STRING="_method=DELETE").method == "POST"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "post"])
+def test_only_a_post_is_overridden(method: str) -> None:
+    """A link with such a query is still a GET, whatever content type comes with it."""
+    assert request(REQUEST_METHOD=method, CONTENT_TYPE=FORM, QUERY_STRING="_method=DELETE").method == method
+
+
+@pytest.mark.parametrize(
+    "query", ["", "a=1", "a=1&_method=DELETE", "&_method=DELETE", "_METHOD=DELETE", "x_method=DELETE", "%5Fmethod=DELETE"]
+)
+def test_the_method_stands_first_in_the_query(query: str) -> None:
+    """It is looked for where our own pages write it, so that a parameter of somebody else's never changes the method."""
+    assert request(REQUEST_METHOD="POST", CONTENT_TYPE=FORM, QUERY_STRING=query).method == "POST"
+
+
+def test_a_query_of_a_request_that_is_no_form_is_whole() -> None:
+    """Where `_method` means nothing it is a parameter like any other, and so it is refused by every route that does not know it."""
+    for environ in ({}, {"REQUEST_METHOD": "POST", "CONTENT_TYPE": "application/json"}):
+        assert request(QUERY_STRING="_method=PUT&a=1", **environ).query_values() == {"_method": "PUT", "a": "1"}

@@ -10,6 +10,7 @@ from authsvc.problems import Problem
 from authsvc.rules import access
 from authsvc.rules.access import (
     ADMIN,
+    ANYBODY_KNOWN,
     ANYONE,
     BUILT_IN_ROLES,
     FRESH_SECONDS,
@@ -158,6 +159,7 @@ def test_only_anyone_and_token_holders_come_without_a_sign_in() -> None:
     """Every other kind of caller is signed in, so that a new one is guarded unless it says otherwise."""
     named = [who for who in vars(access).values() if isinstance(who, Who)] + [self_or("a:b"), Who("new")]
 
-    assert [who.name for who in named if not who.signed_in] == [ANYONE.name, TOKEN_HOLDER.name]
-    assert not ANYONE.token
-    assert TOKEN_HOLDER.token
+    assert [who for who in named if not who.signed_in] == [ANYONE, ANYBODY_KNOWN, TOKEN_HOLDER]
+    assert [who for who in named if who.token] == [TOKEN_HOLDER]
+    assert [who for who in named if who.known] == [ANYBODY_KNOWN]
+    assert ANYBODY_KNOWN.name == ANYONE.name, "being told who it is lets nobody else in"

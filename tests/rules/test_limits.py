@@ -15,7 +15,7 @@ from authsvc.rules.limits import Facts, key, network
 FUZZ = settings(deadline=None)
 
 HERE, THERE = "192.0.2.7", "198.51.100.7"
-KINDS = ("everyone", "network", "address+network", "account", "session", "caller")
+KINDS = ("everyone", "network", "address", "address+network", "account", "session", "caller")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,7 @@ def test_any_text_has_a_network(text: str) -> None:
         ("network", Facts("192.0.2.200", "b@example.com", "ses_2"), Facts(THERE, "a@example.com", "ses_1")),
         ("address+network", Facts("192.0.2.200", "a@example.com", "ses_2"), Facts(THERE, "a@example.com", "ses_1")),
         ("address+network", Facts("192.0.2.200", "a@example.com"), Facts(HERE, "b@example.com", "ses_1")),
+        ("address", Facts(THERE, "a@example.com", "ses_2"), Facts(HERE, "b@example.com", "ses_1")),
         ("account", Facts(THERE, "a@example.com", "ses_2"), Facts(HERE, "b@example.com", "ses_1")),
         ("session", Facts(THERE, "b@example.com", "ses_1"), Facts(HERE, "a@example.com", "ses_2")),
         ("caller", Facts(THERE, "b@example.com", "ses_1"), Facts(HERE, "a@example.com", "ses_2")),
@@ -98,7 +99,7 @@ def test_a_bucket_is_shared_by_what_it_is_keyed_by(keyed_by: str, same: Facts, o
     assert other is None or key(keyed_by, other) != mine
 
 
-@pytest.mark.parametrize("keyed_by", ["account", "session", "caller"])
+@pytest.mark.parametrize("keyed_by", ["address", "account", "session", "caller"])
 def test_without_its_fact_a_request_pays_for_its_own_network(keyed_by: str) -> None:
     """A malformed body or a missing token slows down its sender only: there is no bucket that strangers share."""
     assert key(keyed_by, Facts(HERE)) == key("network", Facts(HERE)) == network(HERE)

@@ -22,7 +22,7 @@ from tests.support import CHEAP, EMAIL, Client, FakeWorld, make_app, running
 
 SECRET = "3f9c1b7e5a2d4c6b8f0e1d3c5b7a9f2e4d6c8b0a1f3e5d7c9b2a4f6e8d0c1b3a"
 OTHER = "b3a1c0d8e6f4a2b9c7d5e3f1a0b8c6d4e2f9a7b5c3d1e0f8b6c4d2a5e7b1c9f3"
-PRODUCTION = {"public_url": "https://auth.example.com"}
+PRODUCTION = {"public_url": "https://auth.example.com", "mail": "console:"}
 CHECKING = "store: the last stop was not clean; checking the database"
 PAGE_BYTES = 4_096
 NOBODY = 65_534

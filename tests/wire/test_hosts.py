@@ -66,12 +66,14 @@ def test_a_browsers_session_runs_by_cookies(server: Server) -> None:
     cookies = cookies_of(login)
     assert cookies["authsvc_access"][1] == "/"
     assert cookies["authsvc_refresh"][1] == f"{server.prefix}/token"
-    access, refresh = ({"Cookie": f"{name}={value}"} for name, (value, _) in sorted(cookies.items()))
+    assert cookies["authsvc_device"][1] == f"{server.prefix}/login"
+    assert len(cookies) == 3
+    access, refresh = ({"Cookie": f"{name}={cookies[name][0]}"} for name in ("authsvc_access", "authsvc_refresh"))
     assert server.call("GET", "/user", headers=access).status == 200
     origin = {"Origin": f"http://{HOST}:{server.port}"}
     assert server.call("GET", "/token/refresh", headers=refresh | {"Origin": "https://evil.example"}).status == 403
     refreshed = server.call("GET", "/token/refresh", headers=refresh | origin)
-    assert (refreshed.status, cookies_of(refreshed).keys()) == (200, {"authsvc_access", "authsvc_refresh"})
+    assert (refreshed.status, cookies_of(refreshed).keys()) == (200, cookies.keys())
 
 
 def test_a_problem_names_its_page_below_the_public_url(server: Server) -> None:

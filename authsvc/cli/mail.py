@@ -1,0 +1,49 @@
+"""`authsvc mail preview NAME` and `authsvc mail test ADDRESS`."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+
+from authsvc.app import assemble
+from authsvc.config.settings import Settings
+from authsvc.delivery.assembly import mail_courier
+from authsvc.delivery.letters import COMMON, LETTERS, Letters
+from authsvc.delivery.mail import when
+from authsvc.delivery.senders import Permanent, Temporary
+from authsvc.handlers import fields
+from authsvc.primitives import ids
+from authsvc.problems import Refused
+from authsvc.world import World
+
+
+def preview(settings: Settings, arguments: Namespace) -> None:
+    """One letter as it would be sent, with made-up values: the plain text, or with --html the other half."""
+    words = COMMON | {"service": settings.name} | LETTERS[arguments.name]
+    letter = Letters(settings.letters).render(arguments.name, arguments.locale, words)
+    if arguments.json:
+        print(json.dumps({"subject": letter.subject, "locale": letter.locale, "text": letter.text, "html": letter.html}))
+    elif arguments.html:
+        print(letter.html)
+    else:
+        print(f"Subject: {letter.subject}\n\n{letter.text.rstrip()}")
+
+
+def test(settings: Settings, arguments: Namespace) -> None:
+    """Send the letter `test` now, past the outbox, and say what became of it."""
+    world = World()
+    to = fields.email(arguments.address).address
+    core = assemble(settings, world)
+    try:
+        courier = mail_courier(settings, world, core.keyring, core.store)
+        now = world.now()
+        envelope = courier.compose(ids.new(ids.DELIVERY, world), "test", to, arguments.locale, {"when": when(now)}, at=now)
+        courier.send_now(envelope)
+    except (Permanent, Temporary) as error:
+        raise Refused(f"the mail was not sent: {error}") from None
+    finally:
+        core.close()
+    print(json.dumps({"sent": to, "id": envelope.id}) if arguments.json else f"sent to {to}")
+
+
+COMMANDS = {"preview": preview, "test": test}

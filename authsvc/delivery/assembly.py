@@ -1,0 +1,33 @@
+"""Which couriers there are, put together from the settings."""
+
+from __future__ import annotations
+
+from authsvc.config.settings import Settings
+from authsvc.delivery.mail import MailCourier
+from authsvc.delivery.senders import ConsoleSender, FolderSender, Sender
+from authsvc.delivery.smtp import SmtpSender
+from authsvc.delivery.threads import Deliveries
+from authsvc.delivery.worker import Worker
+from authsvc.primitives.keyring import Keyring
+from authsvc.store.sqlite import Store
+from authsvc.world import World
+
+
+def mail_sender(settings: Settings, world: World) -> Sender:
+    """The way out that AUTHSVC_MAIL names."""
+    target = settings.mail
+    if target.scheme == "console":
+        return ConsoleSender(world)
+    if target.scheme == "file":
+        return FolderSender(target.folder)
+    return SmtpSender(target, world, helo=settings.mail_from.address.rpartition("@")[2])
+
+
+def mail_courier(settings: Settings, world: World, keyring: Keyring, store: Store) -> MailCourier:
+    return MailCourier(settings, world, keyring, store, mail_sender(settings, world))
+
+
+def deliveries(settings: Settings, world: World, keyring: Keyring, store: Store) -> Deliveries:
+    """All that is delivered by this process, if its threads are wanted."""
+    couriers = [mail_courier(settings, world, keyring, store)]
+    return Deliveries(world, [Worker(store, world, courier) for courier in couriers], in_threads=settings.delivery == "threads")

@@ -1,0 +1,63 @@
+"""The delivery threads of a process: started when first needed, anew after a fork, stopped cleanly."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+
+from authsvc.delivery.worker import Worker
+from authsvc.world import World
+
+STOP_SECONDS = 10.0
+
+
+class Deliveries:
+    """All workers of an app, a thread for each once `run_here` was called."""
+
+    def __init__(self, world: World, workers: Sequence[Worker], *, in_threads: bool) -> None:
+        self._world = world
+        self.workers = workers
+        self._in_threads = in_threads
+        self._starters: dict[int, object] = {}  # by process; a lock could be left held in a child by a fork
+        self._threads: list[threading.Thread] = []
+        self._stopped = threading.Event()
+
+    def run_here(self) -> None:
+        """See to it that this process delivers. Costs next to nothing once it does."""
+        if self._in_threads and os.getpid() not in self._starters:
+            self._start()
+
+    def run_once(self) -> int:
+        """Deliver one batch of each kind, in the caller's thread; how many messages there were."""
+        return sum(worker.run_once() for worker in self.workers)
+
+    def run_until_stopped(self) -> None:
+        """Deliver, in threads, until `ask_to_stop` was called (by a signal handler, say), then stop."""
+        self._start()
+        self._stopped.wait()
+        self.stop()
+
+    def ask_to_stop(self) -> None:
+        self._stopped.set()
+
+    def stop(self) -> None:
+        """Let the running batches end, then end the threads."""
+        threads = self._threads if os.getpid() in self._starters else []
+        self._in_threads = False
+        for worker in self.workers:
+            worker.stop()
+        for thread in threads:
+            thread.join(STOP_SECONDS)
+        self._threads = []
+
+    def _start(self) -> None:
+        """Start the threads, if nobody has in this process. A parent's did not come along in a fork."""
+        me = object()
+        if self._starters.setdefault(os.getpid(), me) is not me:
+            return
+        if len(self._starters) > 1:
+            self._world.renew()
+        self._threads = [threading.Thread(target=worker.run, name="delivery", daemon=True) for worker in self.workers]
+        for thread in self._threads:
+            thread.start()

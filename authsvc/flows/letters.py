@@ -1,0 +1,37 @@
+"""Putting letters into the outbox, in the same transaction as their cause. Rendering and sending is delivery's business."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from authsvc import events
+from authsvc.events import Cause
+from authsvc.flows.core import Core
+from authsvc.rules.devices import describe
+from authsvc.store.challenges import Challenge
+from authsvc.store.tx import Tx
+from authsvc.store.users import User
+
+MAIL = "mail"
+SECONDS = 86_400  # how long a mail is tried
+
+
+def may_ask(tx: Tx, core: Core, email_key: str, cause: Cause) -> bool:
+    """Whether one more mail may be sent to this address because somebody asked for it; charged, and on record if not."""
+    limit = core.settings.limits["mail_address"]
+    if not limit.burst or tx.buckets.charge("mail_address", email_key, limit, core.world.now()).allowed:
+        return True
+    tx.events.record(events.LIMIT_HIT, cause, outcome="failure", data={"limit": "mail_address"})
+    return False
+
+
+def add(tx: Tx, letter: str, to: str, user: User | None, *, locale: str | None, challenge: Challenge | None = None, **facts: Any) -> None:
+    """One letter to one address. `facts` are placeholders of the letter that are known now, and not secret."""
+    payload = {"letter": letter, "to": to, "locale": (user.locale if user else None) or locale, "facts": facts}
+    tx.outbox.add(MAIL, to.casefold(), payload, seconds=SECONDS, ref=challenge.id if challenge else None, user_id=user.id if user else None)
+
+
+def notify(tx: Tx, core: Core, letter: str, user: User, cause: Cause) -> None:
+    """Tell the owner of what was done to their account, when and from where."""
+    facts: dict[str, Any] = {"when": core.world.now(), "device": describe(cause.user_agent), "ip": cause.ip or "-"}
+    add(tx, letter, user.email, user, locale=None, challenge=None, **facts)

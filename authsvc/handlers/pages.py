@@ -1,0 +1,39 @@
+"""/login, /register, /password/forgot and /account as pages, and /assets/:name, what they are made of."""
+
+from __future__ import annotations
+
+from authsvc.flows.core import Core
+from authsvc.handlers.redirects import checked
+from authsvc.http.request import Request
+from authsvc.http.response import Response
+from authsvc.http.shapes import Field, Shape, raw_text
+from authsvc.pages import views
+from authsvc.pages.site import asset
+from authsvc.problems import Problem
+
+ACCOUNT = Shape({"done": Field(lambda value: raw_text(value, most=20))})
+
+
+def login(core: Core, request: Request) -> Response:
+    checked(core, request.query)
+    return views.login(core, request)
+
+
+def register(core: Core, request: Request) -> Response:
+    checked(core, request.query)
+    return views.register(core, request)
+
+
+def forgot(core: Core, request: Request) -> Response:
+    return views.forgot(core, request)
+
+
+def account(core: Core, request: Request) -> Response:
+    return views.account(core, request)
+
+
+def file(core: Core, request: Request) -> Response:
+    found = asset(core, request.params["name"])
+    if found is None:
+        raise Problem("not_found")
+    return found

@@ -1,0 +1,39 @@
+"""What is mailed as a link and perhaps a code: for what, how long it counts, and how often a code may be guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MOST_ATTEMPTS = 5  # codes tried for one challenge, over all its sendings
+
+EMAIL = "email"  # a channel
+
+MINUTE = 60
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One purpose. `path` is where its link leads, below the public URL; `seconds` how long it counts."""
+
+    purpose: str
+    path: str
+    seconds: int
+    has_code: bool = False
+
+
+VERIFY = Kind("verify", "/email/verify", DAY, has_code=True)
+CHANGE = Kind("email_change", "/email/verify", DAY, has_code=True)
+UNDO = Kind("email_undo", "/email/undo", 7 * DAY)
+MAGIC = Kind("magic", "/login/magic", 10 * MINUTE, has_code=True)
+RESET = Kind("reset", "/password/reset", 30 * MINUTE)
+SET_PASSWORD = Kind("set_password", "/password/reset", DAY)
+# Somebody registers an address that has an account: no link, only the same work as for one that has none.
+TAKEN = Kind("taken", "", 10 * MINUTE)
+
+KINDS: Mapping[str, Kind] = {kind.purpose: kind for kind in (VERIFY, CHANGE, UNDO, MAGIC, RESET, SET_PASSWORD, TAKEN)}
+
+# What lets somebody in or sets a password: it ends when the password is set.
+WAYS_IN = (MAGIC, RESET, SET_PASSWORD)

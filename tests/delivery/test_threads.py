@@ -1,0 +1,256 @@
+"""The delivery threads: started by the first request, one set a process, anew after a fork, stopped cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from authsvc.flows import outbox
+from authsvc.world import World
+from tests.delivery import FROM, crowd, ends, message, put, recipients
+from tests.faults.servers import PATIENCE_SECONDS, ROOT, environment, free_port
+from tests.letterbox import UNLIMITED
+from tests.mailserver import Behaviour, MailServer, mail_server
+from tests.support import EMAIL, Client, running, together
+from tests.wire.servers import GUNICORN
+from tests.wire.servers import serving as served
+
+WELCOME = {"options": {"sendEmail": True}}
+NEVER = 3_600.0
+
+
+class Held(Behaviour):
+    """Keeps each message until it is let go."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.let_go = threading.Event()
+
+    async def reply(self, connection: Any, command: str, address: str) -> str | None:
+        if command == "DATA":
+            self.entered.set()
+            await asyncio.to_thread(self.let_go.wait, PATIENCE_SECONDS)
+        return None
+
+
+@pytest.fixture
+def no_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads look into the outbox only when they are woken."""
+    monkeypatch.setattr("authsvc.delivery.worker.POLL_SECONDS", NEVER)
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "delivery"]
+
+
+def mailing(folder: Path, server: MailServer, **more: Any) -> Any:
+    """A real app with delivery threads; the clock is the machine's."""
+    return running(folder, World(), **{"mail": server.url(), "mail_from": FROM, "delivery": "threads", **UNLIMITED, **more})
+
+
+@pytest.mark.usefixtures("no_polling")
+def test_a_write_wakes_the_waiting_thread(tmp_path: Path) -> None:
+    """Mail goes out because a request put it into the outbox, not because somebody looks now and then."""
+    with mail_server(tmp_path) as server, mailing(tmp_path, server) as app:
+        client = Client(app)
+        for number, to in enumerate(crowd(5)):
+            client.register(to, **WELCOME)
+            server.wait_for(number + 1)
+        assert recipients(server.messages) == dict.fromkeys(crowd(5), 1)
+
+
+@pytest.mark.usefixtures("no_polling")
+def test_what_is_revived_goes_out_at_once(tmp_path: Path) -> None:
+    """`retry` in a process that delivers wakes its thread, too."""
+    with mail_server(tmp_path) as server, mailing(tmp_path, server) as app:
+        (message_id,) = put(app, EMAIL)
+        Client(app).get("/healthz")
+        server.wait_for(1)
+        while message(app, message_id).done_at is None:
+            pass  # it is taken; that this is noted takes a moment
+        outbox.retry(app.core, message_id)
+        server.wait_for(2)
+
+
+def test_threads_start_with_the_first_request_once(tmp_path: Path) -> None:
+    """Making an app starts nothing; of many first requests at once one starts the one thread, and close ends it."""
+    with mail_server(tmp_path) as server:
+        with mailing(tmp_path, server) as app:
+            put(app, EMAIL)
+            assert threads() == []
+            together(16, lambda _: Client(app).get("/healthz"))
+            assert len(threads()) == len(app.deliveries.workers) == 1
+            server.wait_for(1)
+            Client(app).register(**WELCOME)
+            server.wait_for(2)
+            assert len(threads()) == 1
+        assert threads() == []
+    assert len(server.messages) == 2
+
+
+def test_two_apps_in_one_process_have_threads_of_their_own(tmp_path: Path) -> None:
+    """The end of one app leaves the other's delivery at work."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    with mail_server(tmp_path) as server, mailing(tmp_path / "a", server) as a:
+        with mailing(tmp_path / "b", server) as b:
+            Client(a).register(crowd(3)[0], **WELCOME)
+            Client(b).register(crowd(3)[1], **WELCOME)
+            server.wait_for(2)
+            assert len(threads()) == 2
+        assert len(threads()) == 1
+        Client(a).register(crowd(3)[2], **WELCOME)
+        server.wait_for(3)
+    assert threads() == []
+
+
+def test_where_delivery_is_off_nothing_starts(tmp_path: Path) -> None:
+    """`off`: mail waits for an `authsvc worker`, whatever is asked."""
+    with mail_server(tmp_path) as server, mailing(tmp_path, server, delivery="off") as app:
+        for to in crowd(3):
+            Client(app).register(to, **WELCOME)
+        assert threads() == []
+        assert ends(app) == dict.fromkeys(crowd(3))
+    assert server.connections == 0
+
+
+def test_a_stop_lets_the_running_mail_end_and_keeps_the_rest(tmp_path: Path) -> None:
+    """The mail under way is delivered and noted; the others of its batch are free at once, and arrive once, later."""
+    held = Held()
+    with mail_server(tmp_path, behaviour=held) as server:
+        with mailing(tmp_path, server) as app:
+            put(app, *crowd(5))
+            Client(app).get("/healthz")
+            assert held.entered.wait(PATIENCE_SECONDS)
+            app.deliveries.workers[0].stop()
+            held.let_go.set()
+        assert threads() == []
+        assert len(server.messages) == 1
+        with mailing(tmp_path, server, delivery="off") as app:
+            assert sorted(map(str, ends(app).values())) == ["None"] * 4 + ["sent"]
+            assert app.deliveries.run_once() == 4, "they were not held by a lease"
+        assert recipients(server.wait_for(5)) == dict.fromkeys(crowd(5), 1)
+
+
+def test_a_hanging_server_does_not_hang_the_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its deadline the stop goes on without the thread; the mail is not lost."""
+    monkeypatch.setattr("authsvc.delivery.threads.STOP_SECONDS", 0.2)
+    held = Held()
+    with mail_server(tmp_path, behaviour=held) as server:
+        with mailing(tmp_path, server) as app:
+            put(app, EMAIL)
+            Client(app).get("/healthz")
+            assert held.entered.wait(PATIENCE_SECONDS)
+            (hanging,) = threads()
+        assert hanging.is_alive(), "the stop waited for it"
+        held.let_go.set()
+        hanging.join(PATIENCE_SECONDS)
+        assert not hanging.is_alive()
+        app.core.store._close_readers()  # it opened them after the close, to note what became of the mail
+        app.core.store._writer.close()
+        with running(tmp_path, delivery="off") as app:
+            assert set(ends(app)) == {EMAIL}
+
+
+def test_a_closed_app_starts_no_threads(tmp_path: Path) -> None:
+    """A request that comes too late does not bring delivery back."""
+    with mail_server(tmp_path) as server, mailing(tmp_path, server) as app:
+        app.deliveries.run_here()
+        app.deliveries.stop()
+        app.deliveries.run_here()
+        assert threads() == []
+
+
+FORKING = """
+import json, os, sys, threading
+from authsvc import create_app
+from tests.support import Client
+
+def names():
+    return [thread.name for thread in threading.enumerate()].count("delivery")
+
+app = create_app()
+client = Client(app)
+told = {"before": names()}
+if sys.argv[1] == "used":
+    client.register("before@example.org", options={"sendEmail": True})
+    told["used"] = names()
+children = []
+for number in range(2):
+    (results, tell), (gate, opened) = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        early = names()
+        for mail in range(3):
+            client.register(f"child-{number}-{mail}@example.org", options={"sendEmail": True})
+        os.write(tell, json.dumps([early, names()]).encode())
+        os.read(gate, 1)
+        app.close()
+        os._exit(names())
+    children.append((pid, results, opened))
+told["children"] = [json.loads(os.read(results, 1000)) for _, results, _ in children]
+print(json.dumps(told), flush=True)
+sys.stdin.readline()
+statuses = []
+for pid, _, opened in children:
+    os.write(opened, b"x")
+    statuses.append(os.waitpid(pid, 0)[1])
+client.register("after@example.org", options={"sendEmail": True})
+print(json.dumps(statuses), flush=True)
+sys.stdin.readline()
+app.close()
+print(names(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("parent", ["fresh", "used"])
+def test_after_a_fork_each_process_delivers(tmp_path: Path, parent: str) -> None:
+    """F12: a child starts threads of its own with its first request, whether or not the parent had some; no mail is lost or doubled."""
+    with mail_server(tmp_path) as server:
+        settings = {"mail": server.url(), "mail_from": FROM}
+        process = subprocess.Popen(
+            [sys.executable, "-c", FORKING, parent],
+            cwd=ROOT,
+            env=environment(tmp_path, free_port(), settings),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            told = json.loads(process.stdout.readline() or process.stderr.read())
+            used = 1 if parent == "used" else 0
+            server.wait_for(6 + used)
+            process.stdin.write("\n")
+            process.stdin.flush()
+            statuses = json.loads(process.stdout.readline() or process.stderr.read())
+            received = server.wait_for(7 + used)
+            out, err = process.communicate("\n", timeout=PATIENCE_SECONDS)
+        assert told == {"before": 0, "children": [[0, 1], [0, 1]]} | ({"used": 1} if used else {})
+        assert statuses == [0, 0]
+        assert (process.returncode, out.strip()) == (0, "0"), err
+        wanted = [f"child-{child}-{mail}@example.org" for child in range(2) for mail in range(3)]
+        wanted += ["after@example.org"] + ["before@example.org"] * used
+        assert recipients(received) == dict.fromkeys(wanted, 1)
+
+
+def test_preloaded_workers_of_gunicorn_deliver(tmp_path: Path) -> None:
+    """The app is made before the fork; the workers that get requests deliver, each mail once."""
+    command = (*GUNICORN[:-1], "--preload", GUNICORN[-1])
+    with mail_server(tmp_path) as server:
+        settings = {"AUTHSVC_MAIL": server.url(), "AUTHSVC_MAIL_FROM": FROM}
+        settings |= {f"AUTHSVC_{name.upper()}": value for name, value in UNLIMITED.items()}
+        with served(tmp_path, command, **settings) as service:
+            for to in crowd(12):
+                body = {"email": to, "password": "violet-harbour-91", **WELCOME}
+                assert service.call("POST", "/register", body).status == 201
+            assert recipients(server.wait_for(12)) == dict.fromkeys(crowd(12), 1)
+    with running(tmp_path) as app:
+        assert set(ends(app).values()) == {"sent"}
