@@ -7,7 +7,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from authsvc.cli import mail, outbox, serve, show, users
+from authsvc.cli import mail, outbox, serve, show, sms, users
 from authsvc.config import sources
 from authsvc.delivery.letters import LETTERS
 from authsvc.problems import Invalid, Problem, Refused
@@ -77,6 +77,7 @@ def parser() -> ArgumentParser:
 
     _add_user_commands(commands.add_parser("user", help="accounts"))
     _add_outbox_commands(commands.add_parser("outbox", help="what waits to be delivered, or was given up"))
+    _add_sms_commands(commands.add_parser("sms", help="what was sent, and whether it was used"))
     _add_mail_commands(commands.add_parser("mail", help="letters, and whether they get out"))
     return top
 
@@ -92,6 +93,11 @@ def _add_outbox_commands(command: ArgumentParser) -> None:
             which = act.add_mutually_exclusive_group(required=True)
             which.add_argument("message", nargs="?", metavar="ID")
             which.add_argument("--dead", action="store_true", help="all that were given up")
+
+
+def _add_sms_commands(command: ArgumentParser) -> None:
+    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
+    acts.add_parser("stats").add_argument("--json", action="store_true", help="one JSON object a line")
 
 
 def _add_mail_commands(command: ArgumentParser) -> None:
@@ -137,6 +143,8 @@ def _run(arguments: Namespace) -> int:
         return outbox.work(sources.from_environment(), once=arguments.once)
     elif arguments.command == "outbox":
         outbox.run(sources.from_environment(), arguments)
+    elif arguments.command == "sms":
+        sms.COMMANDS[arguments.act](sources.from_environment(), arguments)
     elif arguments.command == "mail":
         mail.COMMANDS[arguments.act](sources.from_environment(), arguments)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,10 @@ KINDS: Mapping[str, Kind] = {
         Kind("invalid_token", 401, "Invalid token", "The credentials are malformed, revoked, or not meant for this use. Refresh or sign in again."),
         Kind("token_expired", 401, "Token expired", "The access token has run out. Refresh it."),
         Kind("invalid_credentials", 401, "Wrong e-mail address or password", "The e-mail address or the password is not right. An unknown address, a wrong password and an account without a password get the same answer."),
+        Kind("mfa_required", 401, "Second step needed", "The first step is done. Send a code of one of `factors` with the `mfa_token` to POST /mfa/verify."),
         Kind("reauthentication_required", 401, "Confirm that it is you", "This act needs a recent sign-in: call POST /reauthenticate, then repeat it."),
         Kind("forbidden", 403, "Forbidden", "You are signed in but may not do this. Nothing was done."),
+        Kind("mfa_enrolment_required", 403, "Second factor needed", "Here everybody needs a second factor. Add one by POST /mfa/setup; until then nothing else can be done."),
         Kind("csrf_failed", 403, "Request from a foreign site", "The request came from an origin that is neither ours nor listed in AUTHSVC_APP_ORIGINS."),
         Kind("account_disabled", 403, "Account disabled", "The password is right, but the account has been disabled."),
         Kind("email_not_verified", 403, "E-mail address not confirmed", "The password is right, but the address must be confirmed first: use the link in the mail, or ask for a new one by POST /email/verify."),
@@ -70,7 +73,7 @@ class Invalid(Exception):
 class Problem(Exception):
     """A refusal, raised anywhere, answered once (RFC 9457).
 
-    `detail` may be shown to anyone. `reason` goes to the log only.
+    `detail` and `members`, which stand beside the usual ones, may be shown to anyone. `reason` goes to the log only.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Problem(Exception):
         retry_after: int | None = None,
         headers: Iterable[tuple[str, str]] = (),
         reason: str | None = None,
+        members: Mapping[str, Any] | None = None,
     ) -> None:
         self.kind = KINDS[code]
         super().__init__(detail or self.kind.title)
@@ -92,6 +96,7 @@ class Problem(Exception):
         self.retry_after = retry_after
         self.headers = tuple(headers)
         self.reason = reason
+        self.members = members or {}
 
     @property
     def code(self) -> str:

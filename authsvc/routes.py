@@ -6,14 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from authsvc.flows.core import Core
-from authsvc.handlers import addresses, login, magic, pages, resets, service, sessions, tokens, users
+from authsvc.handlers import addresses, login, magic, mfa, otp, pages, resets, service, sessions, tokens, users
 from authsvc.handlers.redirects import REDIRECT
 from authsvc.http.request import Request
 from authsvc.http.response import Response
 from authsvc.http.shapes import EMPTY, Shape
 from authsvc.pages import browser
 from authsvc.pages.browser import Page
-from authsvc.rules.access import ANYBODY_KNOWN, ANYONE, SIGNED_IN, SIGNED_IN_LATELY, TOKEN_HOLDER, Who, self_or
+from authsvc.rules.access import (
+    ANYBODY_KNOWN,
+    ANYONE,
+    ENROLLING,
+    ENROLLING_LATELY,
+    SIGNED_IN,
+    SIGNED_IN_LATELY,
+    TOKEN_HOLDER,
+    Who,
+    holder_of,
+    self_or,
+)
 from authsvc.rules.limits import IN_MEMORY
 
 Handler = Callable[[Core, Request], Response]
@@ -50,6 +61,7 @@ PASSWORD_TRY = ("login_network", "login", "login_account")
 SIGN_UP = ("register", "register_all")
 MAIL = ("mail_network",)  # and, where the mail is put into the outbox, mail_address
 LINK = ("link",)
+FACTOR = ("factor",)
 
 # A link in a mail is opened from foreign pages: who may use it up by GET is told by the handlers, not by `changes`.
 ROUTES: tuple[Route, ...] = (
@@ -60,8 +72,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/login/magic", magic.ask, ANYONE, MAIL, magic.MAGIC_ASK, page=browser.MAGIC_FORM),
     Route("GET", "/login/magic/:token", magic.look, ANYONE, LINK, page=browser.MAGIC_LINK, waits=True),
     Route("POST", "/login/magic/:token", magic.use, ANYONE, LINK, page=browser.MAGIC_LINK),
-    Route("POST", "/otp/verify", magic.by_code, ANYBODY_KNOWN, LINK, magic.CODE, page=browser.CODE_FORM),
-    Route("POST", "/reauthenticate", login.reauthenticate, SIGNED_IN, PASSWORD_TRY, login.REAUTHENTICATE, page=browser.REAUTHENTICATE_FORM),
+    Route("POST", "/reauthenticate", login.reauthenticate, ENROLLING, PASSWORD_TRY, login.REAUTHENTICATE, page=browser.REAUTHENTICATE_FORM),
     Route(
         "POST", "/password/change", login.change_password, SIGNED_IN_LATELY, PASSWORD_TRY, login.CHANGE_PASSWORD, page=browser.PASSWORD_FORM
     ),
@@ -78,10 +89,21 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/token/refresh", tokens.refresh, TOKEN_HOLDER, ("refresh",), tokens.REFRESH),
     Route("GET", "/token/revoke", tokens.revoke, TOKEN_HOLDER, ("refresh",), changes=True),
     Route("POST", "/token/revoke", tokens.revoke, TOKEN_HOLDER, ("refresh",), tokens.REVOKE, page=browser.SIGN_OUT),
-    Route("GET", "/account", pages.account, SIGNED_IN, query=pages.ACCOUNT, page=browser.ACCOUNT_PAGE),
-    Route("GET", "/user", users.me, SIGNED_IN),
+    Route("GET", "/account", pages.account, ENROLLING, query=pages.ACCOUNT, page=browser.ACCOUNT_PAGE),
+    Route("GET", "/mfa", mfa.listing, ENROLLING),
+    Route("POST", "/mfa/setup", mfa.setup, ENROLLING_LATELY, FACTOR, mfa.SETUP, page=browser.SETUP_FORM),
+    Route("POST", "/mfa/verify", mfa.verify, ANYBODY_KNOWN, LINK, mfa.VERIFY, page=browser.SECOND_STEP),
+    Route("POST", "/mfa/remove", mfa.remove, SIGNED_IN_LATELY, FACTOR, mfa.REMOVE, page=browser.FACTOR_FORM),
+    Route("POST", "/mfa/recovery-codes", mfa.recovery_codes, SIGNED_IN_LATELY, FACTOR, page=browser.RECOVERY_FORM),
+    Route("POST", "/authenticator/setup", mfa.setup_authenticator, ENROLLING_LATELY, FACTOR, mfa.AUTHENTICATOR_SETUP),
+    Route("POST", "/authenticator/verify", mfa.verify_authenticator, ANYBODY_KNOWN, LINK, mfa.VERIFY),
+    Route("POST", "/otp/send", otp.send, ANYBODY_KNOWN, MAIL, otp.SEND, page=browser.CODE_SENT),
+    Route("POST", "/otp/verify", otp.verify, ANYBODY_KNOWN, LINK, otp.VERIFY_CODE, page=browser.CODE_FORM),
+    Route("POST", "/otp/remove", otp.remove, SIGNED_IN_LATELY, FACTOR, otp.REMOVE),
+    Route("GET", "/user", users.me, ENROLLING),
     Route("GET", "/user/:user_id", users.get, self_or("users:read")),
     Route("PUT", "/user/:user_id", users.put, self_or("users:write"), body=users.PROFILE, page=browser.PROFILE_FORM),
+    Route("DELETE", "/user/:user_id/factors", users.reset_factors, holder_of("users:write"), FACTOR),
     Route("GET", "/sessions", sessions.page, SIGNED_IN, query=sessions.PAGE),
     Route("DELETE", "/sessions", sessions.end_all, SIGNED_IN, query=sessions.END_ALL, page=browser.SESSIONS_FORM),
     Route("DELETE", "/sessions/:session_id", sessions.end, SIGNED_IN, page=browser.SESSION_FORM),

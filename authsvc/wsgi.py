@@ -22,7 +22,6 @@ from authsvc.primitives import refresh
 from authsvc.problems import Problem
 from authsvc.routes import Route
 from authsvc.rules import access
-from authsvc.rules.access import Presented
 from authsvc.rules.limits import Facts
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -111,7 +110,7 @@ class Wsgi:
                 raise problem
         if route.who.signed_in:
             sensitive = bool(route.body.sensitive & request.body.keys())
-            access.demand(route.who, _presented(request.caller), request.params, core.world.now(), sensitive=sensitive)
+            access.demand(route.who, authentication.presented(core, request.caller), request.params, core.world.now(), sensitive=sensitive)
         return route.handler(core, request)
 
     def _refuse_forged(self, request: Request, route: Route) -> None:
@@ -197,7 +196,3 @@ def _facts(request: Request) -> Facts:
     email = request.body.get("email")
     claimed = refresh.parse(request.token) if request.token else None
     return Facts(request.client, email.key if email else None, claimed.session_id if claimed else None)
-
-
-def _presented(caller: authentication.Caller) -> Presented:
-    return Presented(caller.user.id, caller.caps, caller.session.auth_time)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from authsvc.app import assemble
 from authsvc.config.settings import Settings
 from authsvc.events import CLI
-from authsvc.flows import login, passwords, registration, users
+from authsvc.flows import enrolment, login, passwords, registration, users
 from authsvc.flows.core import Core
 from authsvc.flows.users import Account, NewUser
 from authsvc.handlers import fields
@@ -72,6 +72,11 @@ def _set_password(core: Core, arguments: Namespace) -> None:
     _show(account, arguments, generated)
 
 
+def _reset_factors(core: Core, arguments: Namespace) -> None:
+    removed = enrolment.reset(core, _find(core, arguments.account).user, CLI)
+    print(json.dumps({"removed": removed}) if arguments.json else f"removed {removed} factors")
+
+
 def _grant(core: Core, arguments: Namespace) -> None:
     _show(users.change_roles(core, _find(core, arguments.account).user.id, CLI, grant=[arguments.name_of_role]), arguments)
 
@@ -88,6 +93,7 @@ COMMANDS: Mapping[str, Callable[[Core, Namespace], None]] = {
     "enable": _enable,
     "delete": _delete,
     "set-password": _set_password,
+    "reset-factors": _reset_factors,
     "grant": _grant,
     "ungrant": _ungrant,
 }

@@ -95,7 +95,7 @@ def _server(text: str) -> MailTarget:
     if tls not in ("required", "none") or (tls == "none" and parts.scheme == "smtps"):
         raise ValueError("the only value of tls is none, and only for smtp://")
     user, password = _credentials(parts)
-    if tls == "none" and user is not None and not _is_loopback(host):
+    if tls == "none" and user is not None and not is_loopback(host):
         raise ValueError("a password needs TLS; without it only a server on this machine may be given one")
     default = SMTPS_PORT if parts.scheme == "smtps" else SMTP_PORT
     return MailTarget(parts.scheme, host, port or default, user, password, tls, options.get("ca", ""))
@@ -115,7 +115,8 @@ def _credentials(parts: SplitResult) -> tuple[str | None, str | None]:
     return user, password
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from authsvc.config import parse
 from authsvc.config.mail import MailTarget, Sender, parse_sender, parse_target
 from authsvc.config.parse import Address, Claim, Limit, Url
+from authsvc.config.sms import SmsTarget, parse_body, parse_countries, parse_headers, parse_sms
 
 T = TypeVar("T")
 PREFIX = "AUTHSVC_"
@@ -39,8 +40,15 @@ LIMITS: Mapping[str, LimitDeclaration] = {
     "register_all": LimitDeclaration("500/3600s", "everyone", "registrations in all"),
     "mail_address": LimitDeclaration("5/3600s", "address", "mails that somebody asked for, to one address; more are not sent"),
     "mail_network": LimitDeclaration("30/3600s", "network", "requests for mail from one network"),
+    "sms_pace": LimitDeclaration("1/30s", "number", "SMS to one number, in a row"),
+    "sms_number": LimitDeclaration("5/3600s", "number", "SMS to one number; more are not sent"),
+    "sms_number_day": LimitDeclaration("10/86400s", "number", "SMS to one number, in a day"),
+    "sms_network": LimitDeclaration("10/3600s", "network", "SMS asked for from one network"),
+    "sms_prefix": LimitDeclaration("100/3600s", "number range", "SMS to one calling code and the next four digits"),
+    "sms_day": LimitDeclaration("1000/86400s", "everyone", "SMS in all"),
     "link": LimitDeclaration("20/60s", "network", "uses of links and codes from one network"),
     "reset_token": LimitDeclaration("20/60s", "network", "uses of password-reset links from one network"),
+    "factor": LimitDeclaration("30/3600s", "session", "changes of second factors by one session"),
     "code_account": LimitDeclaration("20/86400s", "account", "codes tried for one account, from everywhere"),
     "refresh": LimitDeclaration("60/60s", "session", "refreshes of one session (per process)"),
     "read": LimitDeclaration("600/60s", "caller", "requests of one session, or of one network without one (per process)"),
@@ -79,6 +87,25 @@ class Settings:
         secret=True,
     )
     mail_from: Sender = setting("", parse_sender, "whom mail is from: `Example <no-reply@example.com>`; empty: no-reply at the public host")
+    sms: SmsTarget = setting(
+        "off",
+        parse_sms,
+        "where SMS goes: `twilio://SID:TOKEN@api.twilio.com`, the `https://` URL of a gateway, `file:FOLDER` (one .json each) or `console:`",
+        secret=True,
+    )
+    sms_from: str = setting("", parse.text, "the sender of SMS: a number, a name or a messaging service")
+    sms_countries: tuple[str, ...] = setting("", parse_countries, "calling codes that SMS may go to, such as `+1,+49`; none: no SMS")
+    sms_body: str = setting(
+        '{"to": "{to}", "from": "{from}", "text": "{text}"}',
+        parse_body,
+        "what is posted to a gateway: JSON, or a form such as `to={to}&text={text}`",
+    )
+    sms_headers: tuple[tuple[str, str], ...] = setting("", parse_headers, "headers for a gateway, as a JSON object", secret=True)
+    mfa: str = setting(
+        "optional",
+        parse.choice("optional", "required", "admins"),
+        "who must have a second factor: nobody, everybody, or those with the role admin",
+    )
     letters: str = setting("", parse.text, "folder whose `<locale>/<name>.txt` and `.html` replace the bundled letters, file by file")
     pages: str = setting("", parse.text, "folder whose `.html` and assets replace those of the bundled pages, file by file")
     delivery: str = setting("threads", parse.choice("threads", "off"), "`off`: mail waits for an `authsvc worker`")
@@ -121,6 +148,10 @@ class Settings:
     def secure(self) -> bool:
         """Whether browsers reach us by https, and so may keep Secure cookies."""
         return self.public_url.scheme == "https"
+
+    def wants_mfa(self, is_admin: bool) -> bool:
+        """Whether such an account must have a second factor."""
+        return self.mfa == "required" or (self.mfa == "admins" and is_admin)
 
     @property
     def hides_accounts(self) -> bool:

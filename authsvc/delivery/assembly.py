@@ -5,9 +5,10 @@ from __future__ import annotations
 from authsvc.config.settings import Settings
 from authsvc.delivery.mail import MailCourier
 from authsvc.delivery.senders import ConsoleSender, FolderSender, Sender
+from authsvc.delivery.sms import SmsCourier
 from authsvc.delivery.smtp import SmtpSender
 from authsvc.delivery.threads import Deliveries
-from authsvc.delivery.worker import Worker
+from authsvc.delivery.worker import Courier, Worker
 from authsvc.primitives.keyring import Keyring
 from authsvc.store.sqlite import Store
 from authsvc.world import World
@@ -29,5 +30,6 @@ def mail_courier(settings: Settings, world: World, keyring: Keyring, store: Stor
 
 def deliveries(settings: Settings, world: World, keyring: Keyring, store: Store) -> Deliveries:
     """All that is delivered by this process, if its threads are wanted."""
-    couriers = [mail_courier(settings, world, keyring, store)]
+    mail = mail_courier(settings, world, keyring, store)
+    couriers: list[Courier] = [mail, SmsCourier(settings, world, keyring, store, mail.letters)]
     return Deliveries(world, [Worker(store, world, courier) for courier in couriers], in_threads=settings.delivery == "threads")

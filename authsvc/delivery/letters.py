@@ -34,8 +34,14 @@ LETTERS: Mapping[str, dict[str, str]] = {
     "password_changed": _SEEN | _FORGOT,
     "new_device": _SEEN | _FORGOT,
     "account_reclaimed": {"when": _SEEN["when"]} | _FORGOT,
+    "code": {"code": "123456", "minutes": "10"},
+    "factor_added": _SEEN | _FORGOT | {"factor": "Authenticator app"},
+    "factor_removed": _SEEN | _FORGOT | {"factor": "Authenticator app"},
+    "recovery_used": _SEEN | _FORGOT | {"left": "9"},
     "test": {"when": _SEEN["when"]},
 }
+SMS = "sms.txt"
+SMS_WORDS = {"service": "authsvc", "code": "123456", "minutes": "5", "host": "auth.example.com"}
 COMMON = {"service": "authsvc", "address": "jane@example.com"}
 
 
@@ -64,6 +70,11 @@ class Letters:
             if plain is not None and rich is not None:
                 return self._filled(plain, rich, language, words)
         raise LookupError(name)
+
+    def render_text(self, name: str, locale: str | None, words: Mapping[str, str]) -> str:
+        """A text without more: `<locale>/<name>.txt`, in the nearest language."""
+        texts = (self._read(language, f"{name}.txt") for language in fallbacks(locale))
+        return Template(next(text for text in texts if text is not None).strip()).substitute(words)
 
     @cached_property
     def _layout(self) -> Template:
@@ -97,6 +108,9 @@ class Letters:
         try:
             if file == folder / LAYOUT:
                 fill(Template(file.read_text("utf-8")), lang="en", subject="", service="", content=Safe(""))
+            elif file.name == SMS and file.parent.parent == folder:
+                if SMS_WORDS["code"] not in self.render_text("sms", language, SMS_WORDS):
+                    return "an SMS without $code is of no use"
             elif name not in LETTERS or file.parent.parent != folder:
                 return f"no letter has this name; there are {', '.join(LETTERS)}, in a folder named for the language"
             elif self._read(language, f"{name}.txt") is None or self._read(language, f"{name}.html") is None:

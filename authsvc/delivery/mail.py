@@ -22,7 +22,7 @@ from authsvc.primitives.emails import routed
 from authsvc.primitives.keyring import Keyring
 from authsvc.rules.challenges import DAY, HOUR, KINDS, MAGIC, MINUTE, VERIFY
 from authsvc.store.challenges import Challenge
-from authsvc.store.outbox import DEAD, NEEDLESS, SENT, Message
+from authsvc.store.outbox import DEAD, LEASE_MS, NEEDLESS, SENT, Message
 from authsvc.store.sqlite import Store
 from authsvc.store.users import ACTIVE, User
 from authsvc.world import World
@@ -32,6 +32,8 @@ class MailCourier:
     """Delivers the rows of kind `mail`."""
 
     kind = "mail"
+    batch = 20  # for one connection
+    lease_ms = LEASE_MS
 
     def __init__(self, settings: Settings, world: World, keyring: Keyring, store: Store, sender: Sender) -> None:
         self._settings = settings
@@ -132,7 +134,7 @@ class MailCourier:
         if key is None:
             raise LookupError(f"challenge {challenge.id} was made under a key that is gone")
         path = KINDS[challenge.purpose].path
-        seconds = (challenge.expires_at - challenge.created_at) // 1000
+        seconds = (challenge.expires_at - challenge.sent_at) // 1000
         return {
             "link": f"{base}{path}/{links.mint(key, challenge.id, challenge.purpose)}",
             "code": codes.code(key, challenge.id, challenge.sends),
@@ -163,7 +165,7 @@ def is_of_use(challenge: Challenge, user: User | None, now: int) -> bool:
     if challenge.used_at is not None or challenge.expires_at <= now:
         return False
     if user is None:
-        return challenge.purpose == MAGIC.purpose and json.loads(challenge.data)["create_user"]
+        return challenge.purpose == MAGIC.purpose and bool(json.loads(challenge.data)["create_user"])
     if user.status != ACTIVE:
         return False
     return not (challenge.purpose == VERIFY.purpose and user.email_verified_at is not None)

@@ -58,6 +58,6 @@ class Deliveries:
             return
         if len(self._starters) > 1:
             self._world.renew()
-        self._threads = [threading.Thread(target=worker.run, name="delivery", daemon=True) for worker in self.workers]
+        self._threads = [threading.Thread(target=worker.run, name=f"delivery {worker.kind}", daemon=True) for worker in self.workers]
         for thread in self._threads:
             thread.start()

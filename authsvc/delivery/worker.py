@@ -14,7 +14,6 @@ from authsvc.store.outbox import DEAD, Message
 from authsvc.store.sqlite import Store
 from authsvc.world import World
 
-BATCH = 20  # messages claimed at once, for one connection
 POLL_SECONDS = 5.0  # other processes add messages without waking us
 SWEPT_PER_RUN = 50
 
@@ -33,6 +32,14 @@ class Courier(Protocol):
     @property
     def kind(self) -> str: ...
 
+    @property
+    def batch(self) -> int:
+        """Messages claimed at once."""
+
+    @property
+    def lease_ms(self) -> int:
+        """Longer than a batch takes."""
+
     def deliver(self, batch: Sequence[Message]) -> Iterator[Ended]: ...
 
 
@@ -44,6 +51,7 @@ class Worker:
         self._world = world
         self._courier = courier
         self._stopping = False
+        self.kind = courier.kind
 
     def run_once(self) -> int:
         """Deliver one batch; how many messages were in it."""
@@ -53,7 +61,7 @@ class Worker:
             return 0
         with self._store.write() as tx:
             tx.outbox.sweep(SWEPT_PER_RUN)
-            batch = tx.outbox.claim(self._courier.kind, BATCH)
+            batch = tx.outbox.claim(self._courier.kind, self._courier.batch, self._courier.lease_ms)
         left = {message.id: message for message in batch}
         try:
             for ended in self._courier.deliver(batch):

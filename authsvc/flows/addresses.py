@@ -65,6 +65,7 @@ def undo(core: Core, challenge: Challenge, cause: Cause) -> None:
         if restored is None:
             raise Problem("email_taken")
         tx.users.change(restored.id, now, password_hash=None)
+        tx.factors.remove_since(restored.id, challenge.created_at)  # not theirs
         tx.users.estrange(restored.id, now)
         tx.sessions.end_all(restored.id, now)
         end_ways_in(tx, restored, now)
@@ -83,7 +84,14 @@ def prove(tx: Tx, core: Core, user: User, cause: Cause) -> User:
     sessions = tx.sessions.end_all(user.id, now)
     pending = tx.challenges.end_of(user.id, CHANGE.purpose, now)
     tx.challenges.end_all(user.id, user.email_key, KINDS, now)
-    held = {"password": user.password_hash, "phone_number": user.phone_number, "sessions": sessions, "email_change": pending}
+    factors = tx.factors.remove_all(user.id)
+    held = {
+        "password": user.password_hash,
+        "phone_number": user.phone_number,
+        "sessions": sessions,
+        "factors": factors,
+        "email_change": pending,
+    }
     dropped = [name for name, value in held.items() if value]
     tx.users.change(user.id, now, email_verified_at=now, password_hash=None, phone_number=None, phone_verified_at=None)
     proved = tx.users.estrange(user.id, now)

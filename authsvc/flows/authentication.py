@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from authsvc.flows.core import Core
-from authsvc.flows.sessions import is_live
+from authsvc.flows.sessions import AAL1, is_live
 from authsvc.problems import Problem
+from authsvc.rules.access import ADMIN, Presented
 from authsvc.store.sessions import Session
 from authsvc.store.users import ACTIVE, User
 
@@ -42,3 +43,11 @@ def authenticate(core: Core, token: str) -> Caller:
     if not current or not is_live(core, session, core.world.now()):
         raise Problem("invalid_token", "The session has ended.")
     return Caller(user, session, claims)
+
+
+def presented(core: Core, caller: Caller) -> Presented:
+    """What a caller shows to the rules."""
+    session = caller.session
+    lacks = core.settings.mfa != "optional" and session.acr == AAL1 and core.settings.wants_mfa(ADMIN in caller.roles)
+    owes = bool(caller.user.mfa_enabled) and session.acr == AAL1
+    return Presented(caller.user.id, caller.caps, session.auth_time, lacks, owes)

@@ -38,15 +38,20 @@ def ask(
 
 def make(core: Core, kind: Kind, email: Email, user: User | None, **data: Any) -> Challenge:
     """A challenge as it begins."""
+    return of(core, kind, EMAIL, email.address, email.key, user, **data)
+
+
+def of(core: Core, kind: Kind, channel: str, target: str, target_key: str, user: User | None, **data: Any) -> Challenge:
+    """The same for any channel."""
     now = core.world.now()
     return Challenge(
         id=ids.new(ids.CHALLENGE, core.world),
         kid=core.keyring.current.kid,
         purpose=kind.purpose,
         user_id=user.id if user else None,
-        channel=EMAIL,
-        target=email.address,
-        target_key=email.key,
+        channel=channel,
+        target=target,
+        target_key=target_key,
         data=json.dumps(data, separators=(",", ":")),
         created_at=now,
         expires_at=now + kind.seconds * 1000,
@@ -70,6 +75,12 @@ def find(core: Core, text: str, *kinds: Kind) -> Challenge:
     if challenge.purpose not in {kind.purpose for kind in kinds} or not is_open(challenge, core.world.now()):
         raise Problem("link_invalid")
     return challenge
+
+
+def get(core: Core, challenge_id: str) -> Challenge | None:
+    """What is on record of a challenge; nothing is proved by naming it."""
+    with core.store.read() as tx:
+        return tx.challenges.get(challenge_id)
 
 
 def spend(tx: Tx, core: Core, challenge: Challenge) -> None:
@@ -119,13 +130,27 @@ def _try(tx: Tx, core: Core, challenge_id: str, code: str) -> tuple[Challenge | 
     if counted is None:
         known = tx.challenges.get(challenge_id)
         return known, _why_not(known, now)
-    limit = core.settings.limits["code_account"]
-    if limit.burst and not tx.buckets.charge("code_account", counted.target_key, limit, now).allowed:
+    if not may_try(tx, core, counted.target_key):
         return counted, Problem("too_many_attempts")
     key = core.keyring.get(counted.kid)
     if key is None or not KINDS[counted.purpose].has_code or not codes.is_right(code, key, counted.id, counted.sends):
         return counted, Problem("code_invalid")
+    was_right(tx, core, counted.target_key)
     return counted, None
+
+
+def may_try(tx: Tx, core: Core, whose: str) -> bool:
+    """Whether one more code may be compared. `whose`: the account, or the address or number that nobody has signed in for;
+    apart, so that a stranger's wrong codes never use up what the owner of a factor has."""
+    limit = core.settings.limits["code_account"]
+    return not limit.burst or tx.buckets.charge("code_account", whose, limit, core.world.now()).allowed
+
+
+def was_right(tx: Tx, core: Core, whose: str) -> None:
+    """Only wrong codes count."""
+    limit = core.settings.limits["code_account"]
+    if limit.burst:
+        tx.buckets.give_back("code_account", whose, limit)
 
 
 def _why_not(challenge: Challenge | None, now: int) -> Problem:

@@ -27,11 +27,13 @@ def may_ask(tx: Tx, core: Core, email_key: str, cause: Cause) -> bool:
 
 def add(tx: Tx, letter: str, to: str, user: User | None, *, locale: str | None, challenge: Challenge | None = None, **facts: Any) -> None:
     """One letter to one address. `facts` are placeholders of the letter that are known now, and not secret."""
+    if not to:  # an account that has only a phone number
+        return
     payload = {"letter": letter, "to": to, "locale": (user.locale if user else None) or locale, "facts": facts}
     tx.outbox.add(MAIL, to.casefold(), payload, seconds=SECONDS, ref=challenge.id if challenge else None, user_id=user.id if user else None)
 
 
-def notify(tx: Tx, core: Core, letter: str, user: User, cause: Cause) -> None:
+def notify(tx: Tx, core: Core, letter: str, user: User, cause: Cause, **more: Any) -> None:
     """Tell the owner of what was done to their account, when and from where."""
-    facts: dict[str, Any] = {"when": core.world.now(), "device": describe(cause.user_agent), "ip": cause.ip or "-"}
+    facts: dict[str, Any] = {"when": core.world.now(), "device": describe(cause.user_agent), "ip": cause.ip or "-", **more}
     add(tx, letter, user.email, user, locale=None, challenge=None, **facts)

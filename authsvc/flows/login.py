@@ -6,24 +6,26 @@ from collections.abc import Sequence
 
 from authsvc import events
 from authsvc.events import Cause
-from authsvc.flows import addresses, letters, passwords, sessions
+from authsvc.flows import addresses, letters, passwords, sessions, signin
 from authsvc.flows.core import Core
 from authsvc.flows.sessions import Tokens
+from authsvc.flows.signin import Entered, Wanted
 from authsvc.flows.users import Account
 from authsvc.primitives import devices
 from authsvc.primitives.emails import Email
 from authsvc.problems import Fault, Problem
 from authsvc.rules.limits import network
-from authsvc.store.sessions import Session
 from authsvc.store.tx import Tx
 from authsvc.store.users import ACTIVE, User
 
 PASSWORD = "pwd"  # RFC 8176
+WANTED = Wanted()
 RECENT_SESSIONS = 50  # looked through for a sign-in from a device like this one
 
 
-def by_password(core: Core, email: Email, password: str, cause: Cause, *, device: str | None = None) -> Tokens:
-    """Sign in. Unknown address, wrong password and no password are one answer at one cost. `device`: what this browser
+def by_password(core: Core, email: Email, password: str, cause: Cause, wanted: Wanted = WANTED, *, device: str | None = None) -> Tokens:
+    """Sign in; raises mfa_required where a second step is needed. Unknown address, wrong password and no password are one
+    answer at one cost. `device`: what this browser
     keeps from an earlier sign-in; the owner is told of one from a device that nothing is known of."""
     cause = cause.labelled(email.address)
     with core.store.read() as tx:
@@ -37,7 +39,7 @@ def by_password(core: Core, email: Email, password: str, cause: Cause, *, device
         # Where accounts are hidden, whoever registered an address must not learn here that it was free.
         code = "invalid_credentials" if core.settings.hides_accounts else "email_not_verified"
         raise _failed(core, user, cause, Problem(code), "unverified")
-    return _open(core, user, rehashed, cause, familiar=_is_familiar(core, user, cause, device))
+    return _open(core, user, rehashed, cause, wanted, familiar=_is_familiar(core, user, cause, device))
 
 
 def reauthenticate(core: Core, user: User, session_id: str, password: str, cause: Cause) -> Tokens:
@@ -48,7 +50,7 @@ def reauthenticate(core: Core, user: User, session_id: str, password: str, cause
     with core.store.write() as tx:
         outrun = _is_outrun(tx, user, cause)
         if not outrun:
-            session = _prove(tx, core, session_id)
+            session = sessions.strengthen(tx, core, session_id, PASSWORD)
             _rehash(tx, user, rehashed)
             account = Account(user, tx.users.roles(user.id))
             tx.events.record(events.LOGIN_SUCCEEDED, cause, subject=user.id, data={"amr": [PASSWORD], "again": True})
@@ -85,21 +87,17 @@ def set_password(core: Core, user: User, new: str, cause: Cause) -> None:
         letters.notify(tx, core, "password_changed", user, cause)
 
 
-def _open(core: Core, user: User, rehashed: str | None, cause: Cause, *, familiar: bool) -> Tokens:
+def _open(core: Core, user: User, rehashed: str | None, cause: Cause, wanted: Wanted, *, familiar: bool) -> Tokens:
     with core.store.write() as tx:
         outrun = _is_outrun(tx, user, cause)
         if not outrun:
             _rehash(tx, user, rehashed)
-            session = sessions.open_session(tx, core, user, [PASSWORD], cause)
-            user = tx.users.note_login(user.id, core.world.now())
-            account = Account(user, tx.users.roles(user.id))
-            about = cause.by_user(user.id, user.email, session.id)
-            tx.events.record(events.LOGIN_SUCCEEDED, about, subject=user.id, data={"amr": [PASSWORD]})
-            if not familiar:
+            outcome = signin.enter(tx, core, user, [PASSWORD], cause, wanted)
+            if not familiar and isinstance(outcome, Entered):
                 letters.notify(tx, core, "new_device", user, cause)
     if outrun:
         raise Problem("invalid_credentials")
-    return sessions.tokens(core, account, session)
+    return signin.tokens(core, outcome)
 
 
 def _is_familiar(core: Core, user: User, cause: Cause, device: str | None) -> bool:
@@ -119,7 +117,7 @@ def _store_password(core: Core, user: User, session_id: str, encoded: str, cause
     with core.store.write() as tx:
         outrun = _is_outrun(tx, user, cause)
         if not outrun:
-            session = _prove(tx, core, session_id)
+            session = sessions.strengthen(tx, core, session_id, PASSWORD)
             tx.users.change(user.id, now, password_hash=encoded)
             tx.sessions.end_all(user.id, now, but=session_id)
             addresses.end_ways_in(tx, user, now)
@@ -150,10 +148,3 @@ def _is_outrun(tx: Tx, checked: User, cause: Cause) -> bool:
 def _rehash(tx: Tx, user: User, rehashed: str | None) -> None:
     if rehashed and user.password_hash:
         tx.users.rehash(user.id, user.password_hash, rehashed)
-
-
-def _prove(tx: Tx, core: Core, session_id: str) -> Session:
-    session = tx.sessions.prove(session_id, now=core.world.now(), amr=PASSWORD, acr=sessions.AAL1)
-    if session is None:
-        raise Problem("invalid_token", "The session has ended.")
-    return session

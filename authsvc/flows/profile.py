@@ -32,9 +32,11 @@ def change(
             raise Problem("not_found")
         if if_match is not None and not etags.matches(if_match, etag(user)):
             raise Problem("precondition_failed")
+        if "phone_number" in columns and columns["phone_number"] != user.phone_number:
+            columns["phone_verified_at"] = None  # it is theirs once a code that went there came back
         if columns:
             user = tx.users.change(user_id, core.world.now(), **columns)
-            tx.events.record(events.USER_UPDATED, cause, subject=user_id, data={"fields": sorted(columns)})
+            tx.events.record(events.USER_UPDATED, cause, subject=user_id, data={"fields": sorted(columns.keys() - {"phone_verified_at"})})
         if email is not None:
             addresses.ask_to_change(tx, core, user, email, cause, locale=locale)
         return Account(user, tx.users.roles(user_id))

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 
 from authsvc import events
 from authsvc.events import Cause
-from authsvc.flows import challenges, letters, passwords, sessions
+from authsvc.flows import challenges, enrolment, letters, passwords, sessions
 from authsvc.flows.core import Core
 from authsvc.flows.login import PASSWORD
+from authsvc.flows.sendings import Sent
 from authsvc.flows.sessions import Tokens
 from authsvc.flows.users import Account, NewUser, insert, refuse_unknown_roles
 from authsvc.problems import Fault, Problem
 from authsvc.rules.access import USER
-from authsvc.rules.challenges import SET_PASSWORD, TAKEN, VERIFY, Kind
+from authsvc.rules.challenges import SET_PASSWORD, SMS, TAKEN, VERIFY, Kind
 from authsvc.store.users import User
 
 
@@ -25,15 +26,18 @@ class Registered:
     tokens: Tokens
     password: str | None
     warnings: Sequence[Fault]
+    sent: Sent | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """Which mails a registration asks for: a welcome, a link to confirm the address, one to choose a password."""
+    """What a registration asks to be sent: a welcome, a link to confirm the address, one to choose a password, and by SMS
+    a code to prove the phone number."""
 
     welcome: bool = False
     verify: bool = False
     set_password: bool = False
+    sms: bool = False
 
 
 def register(core: Core, new: NewUser, password: str | None, wishes: Wishes, cause: Cause, *, locale: str | None) -> Registered | None:
@@ -55,9 +59,10 @@ def register(core: Core, new: NewUser, password: str | None, wishes: Wishes, cau
             challenges.ask(tx, core, SET_PASSWORD, "set_password", new.email, user, about, locale=locale)
         if wishes.verify:
             challenges.ask(tx, core, VERIFY, "verify", new.email, user, about, locale=locale)
+        sent = enrolment.begin(tx, core, user, SMS, new.phone_number, None, about, locale=locale).sent if wishes.sms else None
         if wishes.welcome and letters.may_ask(tx, core, new.email.key, about):
             letters.add(tx, "welcome", user.email, user, locale=locale)
-    return Registered(sessions.tokens(core, Account(user, new.roles), session), given, warnings)
+    return Registered(sessions.tokens(core, Account(user, new.roles), session), given, warnings, sent)
 
 
 def create(core: Core, new: NewUser, password: str | None, cause: Cause) -> tuple[Account, str | None]:

@@ -13,12 +13,12 @@ from authsvc.flows.users import Account, public
 from authsvc.primitives import ids, refresh
 from authsvc.primitives.refresh import RefreshToken
 from authsvc.problems import Problem
-from authsvc.rules.access import caps_of
+from authsvc.rules.access import ADMIN, caps_of
 from authsvc.store.sessions import Session
 from authsvc.store.tx import Tx
 from authsvc.store.users import ACTIVE, User
 
-AAL1 = "aal1"  # one factor (NIST SP 800-63B)
+AAL1, AAL2 = "aal1", "aal2"  # one factor, two (NIST SP 800-63B)
 # How far the clock may step back between a refresh and its repetition and still be believed.
 CLOCK_STEP_MS = 2_000
 
@@ -35,7 +35,7 @@ class Tokens:
     user: dict[str, Any]
 
 
-def open_session(tx: Tx, core: Core, user: User, amr: Sequence[str], cause: Cause) -> Session:
+def open_session(tx: Tx, core: Core, user: User, amr: Sequence[str], cause: Cause, *, acr: str = AAL1) -> Session:
     """A new session inside a write block: the one door for every way in. Every sign-in gets its own, so none can be
     fixed beforehand."""
     if core.settings.verification_required and user.email_verified_at is None:
@@ -53,7 +53,7 @@ def open_session(tx: Tx, core: Core, user: User, amr: Sequence[str], cause: Caus
         ended_at=None,
         auth_time=now,
         amr=" ".join(amr),
-        acr=AAL1,
+        acr=acr,
         ip=cause.ip,
         user_agent=cause.user_agent,
         label=None,
@@ -67,7 +67,10 @@ def tokens(core: Core, account: Account, session: Session) -> Tokens:
     user, key = account.user, core.keyring.get(session.kid)
     if key is None:
         raise Problem("invalid_token", reason=f"session {session.id} was made under a key that is gone")
-    seen = public(user, account.all_roles, caps_of(account.roles))
+    roles, caps = account.all_roles, caps_of(account.roles)
+    if session.acr == AAL1 and core.settings.wants_mfa(ADMIN in roles):
+        caps = []  # what such a session may do, here and at other services, is to get itself a second factor
+    seen = public(user, roles, caps)
     claims = {
         "sub": user.id,
         "sid": session.id,
@@ -77,7 +80,7 @@ def tokens(core: Core, account: Account, session: Session) -> Tokens:
         "acr": session.acr,
         "roles": seen["roles"],
         "caps": seen["caps"],
-        "email": user.email,
+        "email": user.email or None,
         "email_verified": seen["email_verified"],
         **{claim.name: _dig(seen, claim.source) for claim in core.settings.claims},
     }
@@ -90,6 +93,19 @@ def tokens(core: Core, account: Account, session: Session) -> Tokens:
         session=session,
         user=seen,
     )
+
+
+def strengthen(tx: Tx, core: Core, session_id: str, amr: str | Sequence[str], acr: str | None = None) -> Session:
+    """Note that the owner proved anew who they are, and by what; a session never gets weaker by it."""
+    found = tx.sessions.with_user(session_id)
+    if found is None:
+        raise Problem("invalid_token", "The session has ended.")
+    more = [amr] if isinstance(amr, str) else amr
+    methods = " ".join(dict.fromkeys([*found[0].amr.split(), *more]))
+    session = tx.sessions.prove(session_id, now=core.world.now(), amr=methods, acr=max(found[0].acr, acr or AAL1))
+    if session is None:
+        raise Problem("invalid_token", "The session has ended.")
+    return session
 
 
 def rotate(core: Core, text: str, cause: Cause) -> Tokens:

@@ -49,7 +49,7 @@ def public(user: User, roles: Sequence[str], caps: Sequence[str]) -> dict[str, A
     """The User object of the contract. Hashes and secrets are not among its members."""
     return {
         "id": user.id,
-        "email": user.email,
+        "email": user.email or None,
         "email_verified": user.email_verified_at is not None,
         "phone_number": user.phone_number,
         "phone_number_verified": user.phone_verified_at is not None,
@@ -59,7 +59,7 @@ def public(user: User, roles: Sequence[str], caps: Sequence[str]) -> dict[str, A
         "status": user.status,
         "roles": roles,
         "caps": caps,
-        "mfa_enabled": False,
+        "mfa_enabled": bool(user.mfa_enabled),
         "has_password": user.password_hash is not None,
         "metadata": json.loads(user.metadata) if user.metadata != "{}" else {},
         "app_metadata": json.loads(user.app_metadata) if user.app_metadata != "{}" else {},
@@ -104,6 +104,7 @@ def insert(tx: Tx, core: Core, new: NewUser, password_hash: str | None) -> User:
         updated_at=now,
         last_login_at=None,
         familiar_since=0,
+        mfa_enabled=0,
     )
     if not tx.users.add(user):
         raise Problem("email_taken")

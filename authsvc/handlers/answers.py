@@ -36,10 +36,10 @@ def warned(warnings: Sequence[Fault]) -> dict[str, Any]:
     return {"warnings": listed} if listed else {}
 
 
-def challenge_sent(core: Core, challenge: Challenge, headers: Headers | None = None) -> Response:
+def challenge_sent(core: Core, challenge: Challenge, headers: Headers | None = None, **more: str) -> Response:
     """202: if somebody is to get a mail, it is on its way. The same for all addresses."""
     left = -(-(challenge.expires_at - core.world.now()) // 1000)  # rounded up: what has just begun is whole
-    return answer({"status": "sent", "challenge_id": challenge.id, "expires_in": left}, 202, headers)
+    return answer({"status": "sent", "challenge_id": challenge.id, "expires_in": left, **more}, 202, headers)
 
 
 def cleared_cookies(core: Core) -> Headers:

@@ -10,6 +10,7 @@ from authsvc.http.shapes import Field
 from authsvc.primitives import emails, passwords
 from authsvc.primitives.emails import Email
 from authsvc.problems import Invalid
+from authsvc.rules import phones
 
 METADATA_BYTES = 4_096
 PICTURE_LENGTH = 2_048
@@ -21,6 +22,10 @@ def email(value: Any) -> Email:
 
 def password(value: Any) -> str:
     return passwords.normalise(shapes.raw_text(value, most=passwords.MAX_BYTES))
+
+
+def phone_number(value: Any) -> str:
+    return phones.parse(shapes.raw_text(value, most=40))
 
 
 def metadata(value: Any) -> dict[str, Any]:
@@ -38,7 +43,6 @@ def metadata(value: Any) -> dict[str, Any]:
 
 name = shapes.text(most=200)
 locale = shapes.matching(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}", "Use a language tag such as en or pt-BR (RFC 5646).", most=35)
-phone_number = shapes.matching(r"\+[1-9][0-9]{6,14}", "Use the international form, such as +14155550100 (E.164).", most=16)
 picture = shapes.matching(r"https?://[A-Za-z0-9._~:/?#\[\]!$&'()*+,;=%-]+", "Use an http(s) URL.", most=PICTURE_LENGTH)
 
 PROFILE = {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from authsvc.flows import login, registration
+from authsvc.flows import login, registration, second_step
 from authsvc.flows.core import Core
 from authsvc.flows.registration import Wishes
+from authsvc.flows.signin import Wanted
 from authsvc.flows.users import NewUser
 from authsvc.handlers import fields
 from authsvc.handlers.answers import token_response
@@ -12,7 +13,8 @@ from authsvc.handlers.redirects import checked
 from authsvc.http.negotiation import language
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer
-from authsvc.http.shapes import Field, Shape, flag, nested
+from authsvc.http.shapes import Field, Shape, flag, nested, raw_text
+from authsvc.problems import invalid
 
 
 def _options(*mails: str, set_cookie: bool) -> Field:
@@ -28,7 +30,7 @@ REGISTER = Shape(
         "phone_number": Field(fields.phone_number),
         "locale": Field(fields.locale),
         "metadata": Field(fields.metadata),
-        "options": _options("sendEmail", "sendResetEmail", "verifyEmail", set_cookie=False),
+        "options": _options("sendEmail", "sendResetEmail", "sendSms", "verifyEmail", set_cookie=False),
     },
     reserved=fields.NOT_THEIRS,
 )
@@ -39,7 +41,13 @@ LOGIN = Shape(
         "options": _options(set_cookie=True),
     }
 )
-REAUTHENTICATE = Shape({"password": Field(fields.password, required=True)})
+REAUTHENTICATE = Shape(
+    {
+        "password": Field(fields.password),
+        "factor_id": Field(lambda value: raw_text(value, most=100)),
+        "code": Field(lambda value: raw_text(value, most=40)),
+    }
+)
 CHANGE_PASSWORD = Shape({"current_password": Field(fields.password), "new_password": Field(fields.password, required=True)})
 
 
@@ -47,24 +55,32 @@ def register(core: Core, request: Request) -> Response:
     body, options = request.body, request.body["options"]
     redirect_to = checked(core, request.query)
     new = NewUser(body["email"], body["name"], body["phone_number"], body["locale"], body["metadata"])
-    wishes = Wishes(welcome=options["sendEmail"], verify=options["verifyEmail"], set_password=options["sendResetEmail"])
+    wishes = Wishes(options["sendEmail"], options["verifyEmail"], options["sendResetEmail"], options["sendSms"])
     made = registration.register(core, new, body["password"], wishes, request.cause, locale=language(request.environ))
     if made is None:
         return answer({"status": "verification_sent"}, 202)
-    more = {"password": made.password, "redirect_to": redirect_to}
+    sent = made.sent.challenge.id if made.sent else None
+    more = {"password": made.password, "redirect_to": redirect_to, "challenge_id": sent}
     return token_response(core, made.tokens, cookies=options["setCookie"], status=201, warnings=made.warnings, **more)
 
 
 def by_password(core: Core, request: Request) -> Response:
     redirect_to = checked(core, request.query)
     device = request.cookie(core.cookies.device.name)
-    tokens = login.by_password(core, request.body["email"], request.body["password"], request.cause, device=device)
-    return token_response(core, tokens, cookies=request.body["options"]["setCookie"], redirect_to=redirect_to)
+    wanted = Wanted(request.body["options"]["setCookie"], redirect_to)
+    tokens = login.by_password(core, request.body["email"], request.body["password"], request.cause, wanted, device=device)
+    return token_response(core, tokens, cookies=wanted.set_cookie, redirect_to=redirect_to)
 
 
 def reauthenticate(core: Core, request: Request) -> Response:
-    caller = request.caller
-    tokens = login.reauthenticate(core, caller.user, caller.session.id, request.body["password"], request.cause)
+    caller, body = request.caller, request.body
+    by_factor = body["factor_id"] is not None and body["code"] is not None
+    if by_factor is (body["password"] is not None):
+        raise invalid("password", "required", "Give the password, or `factor_id` and `code`.")
+    if by_factor:
+        tokens = second_step.reauthenticate(core, caller.user, caller.session.id, body["factor_id"], body["code"], request.cause)
+    else:
+        tokens = login.reauthenticate(core, caller.user, caller.session.id, body["password"], request.cause)
     return token_response(core, tokens, cookies=request.by_cookie)
 
 

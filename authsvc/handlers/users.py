@@ -1,20 +1,22 @@
-"""/user and /user/:user_id."""
+"""/user and /user/:user_id, and DELETE /user/:user_id/factors for an administrator."""
 
 from __future__ import annotations
 
-from authsvc.flows import profile, users
+from authsvc.flows import enrolment, profile, users
 from authsvc.flows.core import Core
 from authsvc.flows.users import Account
 from authsvc.handlers import fields
 from authsvc.http.negotiation import language
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer
-from authsvc.http.shapes import Field, Shape
+from authsvc.http.shapes import Field, Shape, nullable
 from authsvc.rules.access import caps_of
 
-PROFILE = Shape(
-    fields.PROFILE | {"email": Field(fields.email, sensitive=True, limits=("mail_network",))}, reserved=fields.NOT_THEIRS, partial=True
-)
+SENSITIVE = {
+    "email": Field(fields.email, sensitive=True, limits=("mail_network",)),
+    "phone_number": Field(nullable(fields.phone_number), sensitive=True),
+}
+PROFILE = Shape(fields.PROFILE | SENSITIVE, reserved=fields.NOT_THEIRS, partial=True)
 
 
 def me(core: Core, request: Request) -> Response:
@@ -34,3 +36,9 @@ def put(core: Core, request: Request) -> Response:
 def _answer(account: Account) -> Response:
     body = users.public(account.user, account.all_roles, caps_of(account.roles))
     return answer(body, headers=[("ETag", users.etag(account.user))])
+
+
+def reset_factors(core: Core, request: Request) -> Response:
+    """For somebody who lost theirs."""
+    account = users.find(core, request.params["user_id"])
+    return answer({"removed": enrolment.reset(core, account.user, request.cause)})

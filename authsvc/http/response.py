@@ -65,6 +65,7 @@ def refusal(problem: Problem, base_url: str, request_id: str) -> Response:
         "detail": problem.detail,
         "code": problem.code,
         "request_id": request_id,
+        **problem.members,
     }
     headers = list(problem.headers)
     if problem.errors:

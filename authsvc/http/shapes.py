@@ -116,6 +116,17 @@ def matching(pattern: str, detail: str, *, most: int) -> Callable[[Any], str]:
     return parse
 
 
+def choice(*allowed: str) -> Callable[[Any], str]:
+    """One of a few words."""
+
+    def parse(value: Any) -> str:
+        if not isinstance(value, str) or value not in allowed:
+            raise Invalid("not_allowed", f"One of: {', '.join(allowed)}.")
+        return value
+
+    return parse
+
+
 def flag(value: Any) -> bool:
     """A JSON boolean, or what a form sends for one."""
     if isinstance(value, bool):

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from authsvc.flows import enrolment
 from authsvc.flows.core import Core
 from authsvc.http.origins import CROSS_SITE
 from authsvc.http.request import Request
 from authsvc.http.response import Response, see_other
-from authsvc.pages import forms, views
+from authsvc.pages import factors, forms, views
+from authsvc.pages.layout import retry_after
 from authsvc.problems import Problem
+
+Refusal = Callable[[Core, Request, Problem], Response]
 
 ACCOUNT = "/account"
 LOGIN = "/login"
@@ -32,7 +36,7 @@ def problem_page(core: Core, request: Request, problem: Problem) -> Response:
         words = "Nothing was done, for you may not be signed in any more. Go on from your account."
         return views.message(core, "Please sign in", words, ways, status=problem.status)
     response = views.message(core, problem.kind.title, forms.words(problem), ways, status=problem.status)
-    response.headers += [*problem.headers, *views.retry_after(problem)]
+    response.headers += [*problem.headers, *retry_after(problem)]
     return response
 
 
@@ -160,13 +164,67 @@ def _cookies(response: Response) -> list[tuple[str, str]]:
     return [header for header in response.headers if header[0] == "Set-Cookie"]
 
 
+def _or_second_step(refused: Refusal) -> Refusal:
+    """A sign-in whose first step is done goes on to the second."""
+
+    def shown(core: Core, request: Request, problem: Problem) -> Response:
+        if problem.code == "mfa_required":
+            return factors.step(core, request, problem.members["mfa_token"])
+        return refused(core, request, problem)
+
+    return shown
+
+
+def _stepped(core: Core, request: Request, response: Response) -> Response:
+    """A sign-in that is complete, or a factor that counts from now on."""
+    if "access_token" in response.value:
+        return _signed_in(core, request, response)
+    codes = response.value.get("recovery_codes")
+    return factors.recovery(core, codes) if codes else see_other(_below(core, f"{ACCOUNT}?done=factor"))
+
+
+def _step_refused(core: Core, request: Request, problem: Problem) -> Response:
+    mfa_token, factor_id = _text(request, "mfa_token"), _text(request, "factor_id")
+    if mfa_token and problem.code != "invalid_token":
+        return factors.step(core, request, mfa_token, problem)
+    waiting = enrolment.waiting(core, request.caller.user, factor_id) if request.caller and factor_id else None
+    if waiting is None:
+        return problem_page(core, request, problem)
+    return factors.enrol(core, request, waiting.factor.id, waiting.details, problem)
+
+
+def _enrol(core: Core, request: Request, response: Response) -> Response:
+    return factors.enrol(core, request, response.value["factor_id"], response.value)
+
+
+def _code_sent(core: Core, request: Request, response: Response) -> Response:
+    mfa_token = _text(request, "mfa_token")
+    if mfa_token:
+        return factors.step(core, request, mfa_token, sent=True)
+    return _sent(core, request, response)
+
+
+def _recovery(core: Core, request: Request, response: Response) -> Response:
+    return factors.recovery(core, response.value["recovery_codes"])
+
+
+def _text(request: Request, name: str) -> str:
+    value = request.given.get(name)
+    return value if isinstance(value, str) else ""
+
+
 SHOWN = Page(_as_is, problem_page)
-LOGIN_FORM = Page(_signed_in, _login_refused)
+LOGIN_FORM = Page(_signed_in, _or_second_step(_login_refused))
 REGISTER_FORM = Page(_registered, views.register)
 FORGOT_FORM = Page(_sent, views.forgot)
 MAGIC_FORM = Page(_sent, views.login_by_link)
-CODE_FORM = Page(_code_used, _code_refused)
-MAGIC_LINK = Page(_signed_in, link_page)
+CODE_FORM = Page(_code_used, _or_second_step(_code_refused))
+CODE_SENT = Page(_code_sent, _step_refused)
+SECOND_STEP = Page(_stepped, _step_refused)
+SETUP_FORM = Page(_enrol, _account_refused)
+FACTOR_FORM = Page(_to_account("removed"), _account_refused)
+RECOVERY_FORM = Page(_recovery, _account_refused)
+MAGIC_LINK = Page(_signed_in, _or_second_step(link_page))
 VERIFY_ASKED = Page(_sent, problem_page)
 VERIFY_LINK = Page(_verified, link_page)
 UNDO_LINK = Page(_undone, link_page)

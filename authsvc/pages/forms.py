@@ -22,6 +22,7 @@ def field(
     hint: str = "",
     id: str = "",  # noqa: A002 - HTML's own word
     code: bool = False,
+    long_code: bool = False,
     optional: bool = False,
 ) -> Safe:
     """One field. Passwords and codes are never shown again."""
@@ -33,6 +34,7 @@ def field(
     attributes = [' class="code" inputmode="numeric" maxlength="7"'] if code else []
     if type == "email":
         attributes += [' inputmode="email" autocapitalize="none" spellcheck="false"']
+    attributes += [' class="code"'] if long_code else []  # of an app or, longer and not of digits alone, for recovery
     attributes += [] if optional else [" required"]
     attributes += [' aria-invalid="true"'] if fault else []
     attributes += [f' aria-describedby="{text(" ".join(note[0] for note in notes))}"'] if notes else []
@@ -42,7 +44,7 @@ def field(
         name=name,
         label=label,
         type="text" if type == "email" else type,  # browsers take no address beyond ASCII in a field of that type; we do
-        value="" if type == "password" or code else shown,
+        value="" if type == "password" or code or long_code else shown,
         autocomplete=autocomplete,
         attributes=Safe("".join(attributes)),
         notes=join(Safe(f'<p class="{kind}" id="{text(note_id)}">{text(words)}</p>') for note_id, kind, words in notes),
@@ -86,6 +88,7 @@ WORDS = {
     "email_not_verified": "Please confirm your e-mail address first, by the link in the mail that we have sent you.",
     "email_taken": "This address has an account already. Sign in instead.",
     "reauthentication_required": "Nothing was changed yet.",
+    "mfa_enrolment_required": "Here everybody needs a second factor. Please add one on your account page first.",
     "csrf_failed": "This came from a page of a foreign site. Nothing was done.",
     "invalid_request": "We could not make sense of this request.",
     "precondition_failed": "It was changed meanwhile. Have a look, and do it again.",
@@ -93,7 +96,7 @@ WORDS = {
     "rate_limited": "Too many tries. Please wait a little, and do it again.",
     "busy": "There is too much to do just now. Please do it again in a moment.",
 }
-SHOWN = frozenset({"email", "name", "password", "current_password", "new_password", "code"})
+SHOWN = frozenset({"email", "name", "password", "current_password", "new_password", "code", "phone_number"})
 
 
 def _is_shown(fault: Fault) -> bool:

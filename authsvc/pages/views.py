@@ -11,7 +11,9 @@ from authsvc.flows.users import timestamp
 from authsvc.http.html import EMPTY, Safe, join, text
 from authsvc.http.request import Request
 from authsvc.http.response import Headers, Response
-from authsvc.pages.forms import alert, field, hidden, notice, username
+from authsvc.pages.factors import section
+from authsvc.pages.forms import field, hidden, notice, username
+from authsvc.pages.layout import page, piece
 from authsvc.pages.site import respond, site
 from authsvc.problems import Problem
 from authsvc.rules.devices import describe
@@ -27,12 +29,14 @@ DONE = {
     "sessions": "All other sessions were ended.",
     "verified": "Your e-mail address is confirmed.",
     "again": "Thank you. You can go on now.",
+    "factor": "The second factor is set up.",
+    "removed": "The second factor was removed.",
 }
 
 
 def login(core: Core, request: Request, problem: Problem | None = None, *, by_link: bool = False) -> Response:
     redirect_to = _redirect(request)
-    content = _piece(
+    content = piece(
         core,
         "login",
         query=_query(redirect_to),
@@ -41,7 +45,7 @@ def login(core: Core, request: Request, problem: Problem | None = None, *, by_li
         magic_email=_email(core, request, problem if by_link else None, id="magic_email"),
         redirect_to=hidden("redirect_to", redirect_to),
     )
-    return _page(core, "Sign in", content, problem)
+    return page(core, "Sign in", content, problem)
 
 
 def login_by_link(core: Core, request: Request, problem: Problem) -> Response:
@@ -50,7 +54,7 @@ def login_by_link(core: Core, request: Request, problem: Problem) -> Response:
 
 
 def register(core: Core, request: Request, problem: Problem | None = None) -> Response:
-    content = _piece(
+    content = piece(
         core,
         "register",
         query=_query(_redirect(request)),
@@ -58,11 +62,11 @@ def register(core: Core, request: Request, problem: Problem | None = None) -> Re
         name=field(core, request, problem, "name", "Name (if you like)", autocomplete="name", optional=True),
         password=_new_password(core, request, problem, "password"),
     )
-    return _page(core, "Create an account", content, problem)
+    return page(core, "Create an account", content, problem)
 
 
 def forgot(core: Core, request: Request, problem: Problem | None = None) -> Response:
-    return _page(core, "Forgotten password", _piece(core, "forgot", email=_email(core, request, problem)), problem)
+    return page(core, "Forgotten password", piece(core, "forgot", email=_email(core, request, problem)), problem)
 
 
 def sent(
@@ -72,24 +76,24 @@ def sent(
     code = EMPTY
     if challenge_id:
         box = field(core, request, problem, "code", "Code of 6 digits", autocomplete="one-time-code", code=True)
-        code = _piece(core, "code", challenge_id=challenge_id, code=box)
-    return _page(core, "Check your mail", _piece(core, "sent", code=code), problem, status=202, headers=headers)
+        code = piece(core, "code", challenge_id=challenge_id, code=box)
+    return page(core, "Check your mail", piece(core, "sent", code=code), problem, status=202, headers=headers)
 
 
 def unconfirmed(core: Core, request: Request, problem: Problem) -> Response:
     """The password was right, but the address must be confirmed first: here is where to ask for another mail."""
-    content = _piece(core, "unconfirmed", email=hidden("email", request.given["email"]))
-    return _page(core, "Confirm your address", content, problem)
+    content = piece(core, "unconfirmed", email=hidden("email", request.given["email"]))
+    return page(core, "Confirm your address", content, problem)
 
 
 def confirm(core: Core, title: str, words: str, button: str, hint: str) -> Response:
     """What a link will do, and the button that does it: looking at a link does nothing."""
-    return _page(core, title, _piece(core, "confirm", text=words, button=button, hint=hint))
+    return page(core, title, piece(core, "confirm", text=words, button=button, hint=hint))
 
 
 def reset(core: Core, request: Request, intro: str, problem: Problem | None = None) -> Response:
-    content = _piece(core, "reset", intro=intro, password=_new_password(core, request, problem, "password"))
-    return _page(core, "Choose a new password", content, problem)
+    content = piece(core, "reset", intro=intro, password=_new_password(core, request, problem, "password"))
+    return page(core, "Choose a new password", content, problem)
 
 
 def message(
@@ -98,39 +102,38 @@ def message(
     """A few words and where to go from there. `links` are paths below the public URL with their texts."""
     base = core.settings.public_url.path
     anchors = join(Safe(f'<a href="{text(base + path)}">{text(label)}</a> ') for path, label in links)
-    document = site(core.settings.pages).page(core, title, _piece(core, "message", text=words, links=anchors))
-    return respond(core, document, status, headers)
+    return page(core, title, piece(core, "message", text=words, links=anchors), status=status, headers=headers)
 
 
 def resume(core: Core) -> Response:
     """From here, and not from the foreign page that led to us, the browser sends the cookie that renews the session."""
     base = core.settings.public_url.path
     head = Safe(f'<meta http-equiv="refresh" content="0; url={text(base)}/token/refresh">\n')
-    return respond(core, site(core.settings.pages).page(core, "Your account", _piece(core, "resume"), head=head))
+    return respond(core, site(core.settings.pages).page(core, "Your account", piece(core, "resume"), head=head))
 
 
 def reauthenticate(core: Core, request: Request, problem: Problem | None = None) -> Response:
-    content = _piece(
+    content = piece(
         core,
         "reauthenticate",
         username=username(request.caller.user.email if request.caller else ""),
         password=field(core, request, problem, "password", "Password", type="password", autocomplete="current-password"),
     )
-    return _page(core, "Is it you?", content, problem)
+    return page(core, "Is it you?", content, problem)
 
 
 def account(core: Core, request: Request, problem: Problem | None = None) -> Response:
     user, done = request.caller.user, DONE.get(request.query.get("done") or "", "")
     verified = user.email_verified_at is not None
     current = user.password_hash is not None
-    content = _piece(
+    content = piece(
         core,
         "account",
         user_id=user.id,
         name=user.name or "—",
         email=user.email,
         badge=Safe('<span class="badge">confirmed</span>' if verified else '<span class="badge warn">not confirmed</span>'),
-        verify=EMPTY if verified else _piece(core, "verify"),
+        verify=EMPTY if verified else piece(core, "verify"),
         name_field=field(core, request, problem, "name", "New name", autocomplete="name"),
         email_field=_email(core, request, problem, label="New address", autocomplete="email"),
         username=username(user.email),
@@ -140,49 +143,26 @@ def account(core: Core, request: Request, problem: Problem | None = None) -> Res
         if current
         else EMPTY,
         new_password=_new_password(core, request, problem, "new_password"),
+        factors=section(core, request, problem),
         password_button="Change the password" if current else "Set a password",
         sessions=join(_session(core, session, request) for session in sessions.page(core, user.id, before=NEWEST, limit=MOST_SESSIONS)),
     )
-    return _page(core, "Your account", content, problem, message=notice(done) if problem is None else None, width="wide")
+    return page(core, "Your account", content, problem, message=notice(done) if problem is None else None, width="wide")
 
 
 def _session(core: Core, session: Session, request: Request) -> Safe:
     current = session.id == request.caller.session.id
     seen = (timestamp(session.last_seen_at) or "")[:16].replace("T", " ") + " UTC"
     device = describe(session.user_agent)
-    return _piece(
+    return piece(
         core,
         "session",
         device=device[:1].upper() + device[1:],
         current=Safe('<span class="badge">this one</span>') if current else EMPTY,
         ip=session.ip or "an unknown address",
         seen=seen,
-        end=EMPTY if current else _piece(core, "end", session_id=session.id, device=device, seen=seen),
+        end=EMPTY if current else piece(core, "end", session_id=session.id, device=device, seen=seen),
     )
-
-
-def _page(
-    core: Core,
-    title: str,
-    content: Safe,
-    problem: Problem | None = None,
-    *,
-    status: int = 200,
-    headers: Headers | None = None,
-    message: Safe | None = None,
-    width: str = "",
-) -> Response:
-    """The page, or with a problem the same page with its message and its status."""
-    document = site(core.settings.pages).page(core, title, content, message=message or alert(problem), width=width)
-    return respond(core, document, problem.status if problem else status, [*(headers or []), *retry_after(problem)])
-
-
-def retry_after(problem: Problem | None) -> Headers:
-    return [("Retry-After", str(problem.retry_after))] if problem and problem.retry_after is not None else []
-
-
-def _piece(core: Core, template: str, /, **values: object) -> Safe:
-    return site(core.settings.pages).piece(template, **({"base": core.settings.public_url.path} | values))
 
 
 def _email(

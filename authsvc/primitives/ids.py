@@ -15,6 +15,8 @@ SESSION = "ses"
 EVENT = "evt"
 CHALLENGE = "chl"
 DELIVERY = "dlv"
+FACTOR = "fac"
+RECOVERY = "rcv"
 
 # Two digits, ten bits, at a time.
 _PAIRS = [high + low for high in ALPHABET for low in ALPHABET]

@@ -21,6 +21,8 @@ class Purpose(StrEnum):
     CODE = "one-time code"
     BINDING = "browser that asked for a link"
     DEVICE = "known device"
+    TOTP = "authenticator secret"
+    RECOVERY = "recovery code"
     AUDIT = "audit row"
     PERSONAL = "personal data of an audit row"
     BUCKET = "bucket key"

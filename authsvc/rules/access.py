@@ -21,12 +21,14 @@ class Who:
     """Whom a route lets in. `own` is the path parameter that must name the caller, unless they hold `cap`.
 
     `token`: the handler works on the credential itself, whatever it is worth (refresh, logout). `fresh`: only a
-    caller who proved a short while ago who they are. `known`: anyone, and the handler is told who, if it is somebody.
+    caller who proved a short while ago who they are. `known`: anyone, and the handler is told who, if it is somebody. `enrols`: open too
+    for a caller who must have a second factor and has not shown one yet.
     """
 
     name: str
     signed_in: bool = True
     known: bool = False
+    enrols: bool = False
     token: bool = False
     fresh: bool = False
     own: str | None = None
@@ -34,23 +36,33 @@ class Who:
 
 
 class Presented(NamedTuple):
-    """What a caller shows: who they are, what they may do, and when they last proved it (ms)."""
+    """What a caller shows: who they are, what they may do, and when they last proved it (ms). `lacks_factor`: they must
+    have a second factor and have not shown one; `owes_factor`: they have one and have not shown it."""
 
     user_id: str
     caps: Sequence[str]
     auth_time: int
+    lacks_factor: bool = False
+    owes_factor: bool = False
 
 
 ANYONE = Who("anyone", signed_in=False)
 ANYBODY_KNOWN = Who("anyone", signed_in=False, known=True)
 SIGNED_IN = Who("signed in")
 SIGNED_IN_LATELY = Who("signed in, lately", fresh=True)
+ENROLLING = Who("signed in", enrols=True)
+ENROLLING_LATELY = Who("signed in, lately", enrols=True, fresh=True)
 TOKEN_HOLDER = Who("holder of a token", signed_in=False, token=True)
 
 
 def self_or(cap: str) -> Who:
     """The user that the path names, or a holder of the cap. To all others the path does not exist."""
     return Who(f"self or {cap}", own="user_id", cap=cap)
+
+
+def holder_of(cap: str) -> Who:
+    """A holder of the cap."""
+    return Who(cap, cap=cap)
 
 
 def holds(caps: Iterable[str], wanted: str) -> bool:
@@ -66,9 +78,13 @@ def caps_of(roles: Iterable[str]) -> list[str]:
 
 def demand(who: Who, caller: Presented, params: Mapping[str, str], now: int, *, sensitive: bool = False) -> None:
     """Raise unless this signed-in caller may use the route now (ms). `sensitive`: what they do needs a fresh sign-in."""
+    if caller.lacks_factor and not who.enrols:
+        raise Problem("mfa_enrolment_required")
     own = who.own is not None and params.get(who.own) == caller.user_id
     if who.cap and not own and not holds(caller.caps, who.cap):
         raise Problem("not_found" if who.own else "forbidden")
     age = now - caller.auth_time
+    if (who.fresh or sensitive) and caller.owes_factor:
+        raise Problem("reauthentication_required", "This act needs your second factor: call POST /reauthenticate with it, then repeat it.")
     if (who.fresh or sensitive) and not -CLOCK_STEP_SECONDS * 1000 <= age <= FRESH_SECONDS * 1000:
         raise Problem("reauthentication_required")

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 MOST_ATTEMPTS = 5  # codes tried for one challenge, over all its sendings
 
-EMAIL = "email"  # a channel
+SEND_SECONDS = 30  # between two codes for the same thing
+
+EMAIL = "email"
+SMS = "sms"
 
 MINUTE = 60
 HOUR = 60 * MINUTE
@@ -30,10 +33,16 @@ UNDO = Kind("email_undo", "/email/undo", 7 * DAY)
 MAGIC = Kind("magic", "/login/magic", 10 * MINUTE, has_code=True)
 RESET = Kind("reset", "/password/reset", 30 * MINUTE)
 SET_PASSWORD = Kind("set_password", "/password/reset", DAY)
+# A sign-in whose first step is done; its token is the `mfa_token`.
+LOGIN = Kind("login", "", 5 * MINUTE)
+# A code that was sent to a second factor, and the first code of a new one.
+FACTOR = Kind("factor", "", 10 * MINUTE, has_code=True)
+SMS_SECONDS = 5 * MINUTE  # an SMS code counts for less long
+
 # Somebody registers an address that has an account: no link, only the same work as for one that has none.
 TAKEN = Kind("taken", "", 10 * MINUTE)
 
-KINDS: Mapping[str, Kind] = {kind.purpose: kind for kind in (VERIFY, CHANGE, UNDO, MAGIC, RESET, SET_PASSWORD, TAKEN)}
+KINDS: Mapping[str, Kind] = {kind.purpose: kind for kind in (VERIFY, CHANGE, UNDO, MAGIC, RESET, SET_PASSWORD, TAKEN, LOGIN, FACTOR)}
 
 # What lets somebody in or sets a password: it ends when the password is set.
-WAYS_IN = (MAGIC, RESET, SET_PASSWORD)
+WAYS_IN = (MAGIC, RESET, SET_PASSWORD, LOGIN)

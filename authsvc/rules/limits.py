@@ -30,10 +30,9 @@ def key(keyed_by: str, facts: Facts) -> str:
             return network(facts.ip)
         case "address+network":
             return f"{facts.address or ''} {network(facts.ip)}"
-        case "address":
-            return facts.address or network(facts.ip)
-        case "account":
-            # Without an address (a malformed body) only the sender's own network is slowed down.
+        case "address" | "account" | "number" | "number range":
+            # Without an address (a malformed body) only the sender's own network is slowed down. Numbers are known to
+            # flows/texts.py, which charges these itself.
             return facts.address or network(facts.ip)
         case "session" | "caller":
             return facts.session or network(facts.ip)

@@ -45,6 +45,13 @@ class Buckets:
         self._connection.execute(_SWEEP, {"now": now, "most": SWEPT_PER_CHARGE})
         return allowed(taken[0], now, limit)
 
+    def give_back(self, name: str, key: str, limit: Limit) -> None:
+        """Put a token back that was taken in the same block: what it was for was right."""
+        self._connection.execute(
+            "UPDATE buckets SET full_at = full_at - :cost WHERE name = :name AND key = :key",
+            {"name": name, "key": self._hidden(name, key), "cost": interval_ms(limit)},
+        )
+
     def _hidden(self, name: str, key: str) -> str:
         """What stands for the key in the table: no address or e-mail can be read there."""
         return encode(self._keyring.current.derive(Purpose.BUCKET, name, key)[:16])

@@ -59,6 +59,25 @@ class Challenges:
             f"attempts = attempts + 1 WHERE id = :id AND attempts < :most AND {_OPEN}", id=challenge_id, most=most, now=now
         )
 
+    def open_for(self, target_key: str, purpose: str, user_id: str | None, now: int) -> Challenge | None:
+        """The newest open one of this purpose for a target (and an account)."""
+        row = self._connection.execute(
+            f"SELECT {COLUMNS} FROM challenges WHERE target_key = :target_key AND purpose = :purpose AND {_OPEN} "
+            "AND (:user_id IS NULL OR user_id = :user_id) ORDER BY id DESC LIMIT 1",
+            {"target_key": target_key, "purpose": purpose, "user_id": user_id, "now": now},
+        ).fetchone()
+        return Challenge._make(row) if row else None
+
+    def resend(self, challenge_id: str, *, not_since: int, expires_at: int, now: int) -> Challenge | None:
+        """The next code of it, which ends the one before; None when that one was sent after `not_since`. Its tries go on counting."""
+        return self._changed(
+            f"sends = sends + 1, sent_at = :now, expires_at = :expires_at WHERE id = :id AND sent_at <= :not_since AND {_OPEN}",
+            id=challenge_id,
+            not_since=not_since,
+            expires_at=expires_at,
+            now=now,
+        )
+
     def supersede(self, target_key: str, purpose: str, now: int) -> None:
         """A newer one for this address is about to be sent: older ones end."""
         self._connection.execute(

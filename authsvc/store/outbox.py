@@ -85,11 +85,11 @@ class Outbox:
         self._wake()
         return message.id
 
-    def claim(self, kind: str, most: int) -> list[Message]:
+    def claim(self, kind: str, most: int, lease_ms: int = LEASE_MS) -> list[Message]:
         """Take some that are due, oldest first; nobody else gets them while the lease lasts."""
         now = self._world.now()
         lease = ids.new("lea", self._world)
-        values = {"kind": kind, "now": now, "most": most, "lease_id": lease, "lease_until": now + LEASE_MS}
+        values = {"kind": kind, "now": now, "most": most, "lease_id": lease, "lease_until": now + lease_ms}
         claimed = [Message._make(row) for row in self._connection.execute(_CLAIM, values).fetchall()]
         return sorted(claimed, key=lambda message: (message.due_at, message.id))
 

@@ -9,9 +9,11 @@ from authsvc.primitives.keyring import Keyring
 from authsvc.store.buckets import Buckets
 from authsvc.store.challenges import Challenges
 from authsvc.store.events import Events
+from authsvc.store.factors import Factors
 from authsvc.store.outbox import Outbox
 from authsvc.store.readiness import Readiness
 from authsvc.store.sessions import Sessions
+from authsvc.store.sms_counts import SmsCounts
 from authsvc.store.users import Users
 from authsvc.world import World
 
@@ -50,8 +52,16 @@ class Tx:
         return Challenges(self._connection)
 
     @cached_property
+    def factors(self) -> Factors:
+        return Factors(self._connection)
+
+    @cached_property
     def outbox(self) -> Outbox:
         return Outbox(self._connection, self._world, self._note_work)
+
+    @cached_property
+    def sms_counts(self) -> SmsCounts:
+        return SmsCounts(self._connection)
 
     @cached_property
     def readiness(self) -> Readiness:

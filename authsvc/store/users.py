@@ -32,6 +32,7 @@ class User(NamedTuple):
     updated_at: int
     last_login_at: int | None
     familiar_since: int
+    mfa_enabled: int
 
 
 COLUMNS = ", ".join(User._fields)
@@ -87,6 +88,25 @@ class Users:
             return None
         sets = "email = :email, email_key = :key, email_verified_at = :now, version = version + 1, updated_at = :now"
         return self._changed(sets, user_id, email=email, key=email_key, now=now)
+
+    def take_phone(self, user_id: str, number: str, now: int) -> bool:
+        """Make a proved number the account's own; False when it is another's."""
+        taken = self._connection.execute(
+            "SELECT 1 FROM users WHERE phone_number = :number AND phone_verified_at IS NOT NULL AND id <> :id",
+            {"number": number, "id": user_id},
+        ).fetchone()
+        if not taken:
+            self._changed(
+                "phone_number = :number, phone_verified_at = :now, version = version + 1, updated_at = :now",
+                user_id,
+                number=number,
+                now=now,
+            )
+        return not taken
+
+    def by_phone(self, number: str) -> User | None:
+        """The account that has proved this number."""
+        return self._one("phone_verified_at IS NOT NULL AND phone_number = :value", number)
 
     def note_login(self, user_id: str, now: int) -> User:
         """Remember when the account was last used. No change of the account: its version stays."""

@@ -585,12 +585,12 @@ HOSTILE_FIELDS = {
     "phone_number": [
         "+14155550100\r\n",
         "+14155550100\n",
-        "+1415\05550100",
+        "+1415\x0550100",
         "+" + "1" * 16,
         "+" + "1" * 255,
         "14155550100",
         "+0155550100",
-        "+1 415 555 0100",
+        "+1 415\t555 0100",
         "+\u0661\u0664\u0661\u0665\u0665\u0665\u0660\u0661\u0660\u0660",
         "+14155550100;ext=1",
         "",
@@ -696,12 +696,12 @@ def test_a11_registration_sets_nothing_that_is_not_the_callers(client: Client, a
     assert actions(app) == []
 
 
-@pytest.mark.parametrize("name", [*NOT_THEIRS, *UNHEARD_OF, "password", "phone_number"])
+@pytest.mark.parametrize("name", [*NOT_THEIRS, *UNHEARD_OF, "password"])
 def test_a11_a_profile_change_sets_nothing_that_is_not_the_callers(client: Client, app: App, name: str) -> None:
     """A refused field takes the whole request with it: the allowed name beside it is not changed either."""
     answer = client.register(name="Alice")
     before = actions(app), rows(app, UNTOUCHED), rows(app, "SELECT * FROM user_roles")
-    value = {**NOT_THEIRS, **UNHEARD_OF, "password": NEW_PASSWORD, "phone_number": "+14155550100"}[name]
+    value = {**NOT_THEIRS, **UNHEARD_OF, "password": NEW_PASSWORD}[name]
     refused = client.put(f"/user/{answer['user']['id']}", {"name": "Mallory", name: value}, token=answer["access_token"])
     _assert_not_settable(refused, name)
     assert (actions(app), rows(app, UNTOUCHED), rows(app, "SELECT * FROM user_roles")) == before

@@ -16,10 +16,11 @@ from tests.support import Client, FakeWorld, actions, make_app
 BODIES: dict[str, Any] = {"PUT /user/:user_id": {"name": "Mallory"}}
 UNKNOWN = {"user_id": "usr_00000000000000000000000000", "session_id": "ses_00000000000000000000000000"}
 OWNED = [route for route in ROUTES if ":user_id" in route.path or ":session_id" in route.path]
+OPEN_TO_SELF = [route for route in OWNED if route.who.own or ":session_id" in route.path]
 PRODUCTION = {"public_url": "https://auth.example.com", "mail": "console:"}
 
 
-@pytest.mark.parametrize("route", OWNED, ids=lambda route: f"{route.method} {route.path}")
+@pytest.mark.parametrize("route", OPEN_TO_SELF, ids=lambda route: f"{route.method} {route.path}")
 def test_e1_anothers_id_is_no_different_from_none(client: Client, app: App, route: Route) -> None:
     """To a user, an id that is another's and one that nobody has are the same 404; nothing is changed or recorded."""
     alice = client.register("alice@example.com").json()
@@ -31,6 +32,19 @@ def test_e1_anothers_id_is_no_different_from_none(client: Client, app: App, rout
     assert refusals[0]["code"] == "not_found"
     assert actions(app) == before
     assert client.get("/user", token=alice["access_token"]).json() == alice["user"]
+
+
+@pytest.mark.parametrize("route", [route for route in OWNED if route not in OPEN_TO_SELF], ids=lambda route: f"{route.method} {route.path}")
+def test_e1_what_needs_a_cap_is_forbidden_for_every_id(client: Client, app: App, route: Route) -> None:
+    """To a user without the cap, their own id, another's and one that nobody has are the same 403."""
+    alice = client.register("alice@example.com").json()
+    mallory = client.register("mallory@example.com").json()
+    before = actions(app)
+    ids = [{"user_id": user["user"]["id"], "session_id": user["session_id"]} for user in (alice, mallory)]
+    refusals = [_call(client, route, known, mallory["access_token"]) for known in (*ids, UNKNOWN)]
+    assert refusals[0] == refusals[1] == refusals[2]
+    assert refusals[0]["code"] == "forbidden"
+    assert actions(app) == before
 
 
 @pytest.mark.parametrize("route", OWNED, ids=lambda route: f"{route.method} {route.path}")

@@ -71,11 +71,13 @@ def test_config_masks_secrets(cli: Cli, form: list[str]) -> None:
         AUTHSVC_SECRET_KEY_FILE=str(cli.folder / "key"),
         AUTHSVC_SECRET_KEY_PREVIOUS=KEY[::-1],
         AUTHSVC_MAIL="smtps://mailer:hunter2%21@mail.example.com",
+        AUTHSVC_SMS="twilio://ACmailer:hunter2@sms.example.com",
+        AUTHSVC_SMS_HEADERS='{"X-Key": "hunter2"}',
     )
 
     assert ran.status == 0
-    assert not any(secret in ran.out + ran.err for secret in (KEY, KEY[::-1], "mailer", "hunter2", "mail.example.com"))
-    assert form == ["--markdown"] or ran.out.count("••••") + ran.out.count("\\u2022\\u2022\\u2022\\u2022") == 3
+    assert not any(secret in ran.out + ran.err for secret in (KEY, KEY[::-1], "mailer", "hunter2", "mail.example.com", "sms.example.com"))
+    assert form == ["--markdown"] or ran.out.count("••••") + ran.out.count("\\u2022\\u2022\\u2022\\u2022") == 5
     assert form == ["--markdown"] or "AUTHSVC_SECRET_KEY_FILE" in ran.out, "where it comes from is no secret"
 
 

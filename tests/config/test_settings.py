@@ -67,7 +67,14 @@ def test_the_default_limits_are_those_of_the_attack_list() -> None:
         "register_all": (Limit(500, 3_600), "everyone"),
         "mail_address": (Limit(5, 3_600), "address"),
         "mail_network": (Limit(30, 3_600), "network"),
+        "sms_pace": (Limit(1, 30), "number"),
+        "sms_number": (Limit(5, 3_600), "number"),
+        "sms_number_day": (Limit(10, 86_400), "number"),
+        "sms_network": (Limit(10, 3_600), "network"),
+        "sms_prefix": (Limit(100, 3_600), "number range"),
+        "sms_day": (Limit(1_000, 86_400), "everyone"),
         "link": (Limit(20, 60), "network"),
+        "factor": (Limit(30, 3_600), "session"),
         "reset_token": (Limit(20, 60), "network"),
         "code_account": (Limit(20, 86_400), "account"),
         "refresh": (Limit(60, 60), "session"),
@@ -94,7 +101,7 @@ def test_every_setting_that_holds_a_secret_is_marked_as_one() -> None:
     }
 
     assert telling == {"secret_key", "secret_key_previous"}
-    assert {name for name, known in declared().items() if known.secret} == telling | {"mail"}
+    assert {name for name, known in declared().items() if known.secret} == telling | {"mail", "sms", "sms_headers"}
 
 
 def test_settings_do_not_change() -> None:

@@ -67,7 +67,7 @@ def test_every_letter_is_there_in_every_language_with_all_its_words(name: str, l
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_letter_is_missing_and_none_is_left_over(language: str, suffix: str) -> None:
     """The bundled folder has exactly the letters of the list, in each language and form."""
-    assert {file.stem for file in (BUNDLED / language).glob(f"*.{suffix}")} == set(LETTERS)
+    assert {file.stem for file in (BUNDLED / language).glob(f"*.{suffix}")} == set(LETTERS) | ({"sms"} if suffix == "txt" else set())
 
 
 @pytest.mark.parametrize("name", LETTERS)

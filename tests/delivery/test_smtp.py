@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from authsvc.app import App
-from authsvc.delivery.worker import BATCH
+from authsvc.delivery.mail import MailCourier
 from authsvc.flows import outbox
 from tests.delivery import FROM, crowd, ends, errors, failures, impatient, message, put, recipients
 from tests.letterbox import link, rows, use
@@ -28,6 +28,8 @@ USER, PASSWORD = "us@er", "hunter2:/@?#%"
 LOGIN = {"user": USER, "password": PASSWORD}
 LATER = 20  # seconds, after which what failed once is due
 PATIENCE = 400  # turns of a peer that never ends
+
+BATCH = MailCourier.batch
 
 
 @contextmanager

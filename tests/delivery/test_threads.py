@@ -47,7 +47,7 @@ def no_polling(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "delivery"]
+    return [thread for thread in threading.enumerate() if thread.name == "delivery mail"]
 
 
 def mailing(folder: Path, server: MailServer, **more: Any) -> Any:
@@ -86,7 +86,7 @@ def test_threads_start_with_the_first_request_once(tmp_path: Path) -> None:
             put(app, EMAIL)
             assert threads() == []
             together(16, lambda _: Client(app).get("/healthz"))
-            assert len(threads()) == len(app.deliveries.workers) == 1
+            assert len(threads()) == [worker.kind for worker in app.deliveries.workers].count("mail") == 1
             server.wait_for(1)
             Client(app).register(**WELCOME)
             server.wait_for(2)
@@ -174,7 +174,7 @@ from authsvc import create_app
 from tests.support import Client
 
 def names():
-    return [thread.name for thread in threading.enumerate()].count("delivery")
+    return [thread.name for thread in threading.enumerate()].count("delivery mail")
 
 app = create_app()
 client = Client(app)

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from authsvc.app import App
+from authsvc.delivery.mail import MailCourier
 from authsvc.delivery.smtp import SmtpSender
-from authsvc.delivery.worker import BATCH, Ended, Worker
+from authsvc.delivery.worker import Ended, Worker
 from authsvc.flows import outbox
 from authsvc.problems import Problem
 from authsvc.rules.retries import delay_ms
@@ -24,12 +25,15 @@ from tests.mailserver import mail_server
 from tests.support import EMAIL, FakeWorld, actions, running, together
 
 DAY_MS = 86_400_000
+BATCH = MailCourier.batch
 
 
 class Courier:
     """Ends every message as it is told to, and keeps count."""
 
     kind = "mail"
+    batch = BATCH
+    lease_ms = LEASE_MS
 
     def __init__(self, act: Callable[[Message], Ended]) -> None:
         self._act = act

@@ -10,7 +10,7 @@ import pytest
 
 from authsvc.app import App
 from authsvc.events import CLI, Cause
-from authsvc.flows import challenges, magic, users
+from authsvc.flows import challenges, magic, sessions, users
 from authsvc.primitives import emails, links
 from authsvc.problems import Problem
 from authsvc.rules.challenges import MAGIC
@@ -29,7 +29,7 @@ def free(tmp_path: Path, world: FakeWorld) -> Any:
 
 
 def ask(app: App, email: str = EMAIL, *, create_user: bool = True) -> Challenge:
-    return magic.ask(app.core, emails.parse(email), FROM, locale="de", redirect_to=None, create_user=create_user, set_cookie=True)
+    return magic.ask(app.core, emails.parse(email), magic.Request("de", None, create_user, set_cookie=True), FROM)
 
 
 def refusal(app: App, challenge: Challenge) -> str:
@@ -124,16 +124,16 @@ def test_a_first_use_and_a_registration_at_once_make_one_account(free: App) -> N
 def test_a_fault_after_the_spending_spends_nothing(free: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of a sign-in happens, or none of it: with no session opened the link is there for another try."""
     challenge = ask(free)
-    real = magic.sessions.open_session
+    real = sessions.open_session
 
     def fail(*_: Any, **__: Any) -> None:
         raise OSError("disk")
 
-    monkeypatch.setattr(magic.sessions, "open_session", fail)
+    monkeypatch.setattr(sessions, "open_session", fail)
     with pytest.raises(OSError, match="disk"):
         magic.use(free.core, challenge, FROM)
     assert counts(free, "users", "sessions") == [0, 0]
-    monkeypatch.setattr(magic.sessions, "open_session", real)
+    monkeypatch.setattr(sessions, "open_session", real)
     assert magic.use(free.core, challenge, FROM).user["email"] == EMAIL
 
 

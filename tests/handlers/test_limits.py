@@ -31,13 +31,19 @@ REQUESTS: dict[str, Callable[[Client, int], Answer]] = {
     "mail_network": lambda client, turn: client.post("/password/forgot", {"email": f"user{turn}@mail.com"}),
     "link": lambda client, _: client.post("/login/magic/x"),
     "reset_token": lambda client, _: client.get("/password/reset/x"),
+    "factor": lambda client, _: client.post("/mfa/setup", {"type": "totp"}),
 }
 # Charged where the effect is, not at the route: what is beyond is not done, but the answer may be the same.
 EFFECTS: dict[str, Callable[[Client, int], Answer]] = {
     "mail_address": lambda client, _: client.post("/password/forgot", {"email": EMAIL}),
     "code_account": lambda client, _: try_code(client, client.post("/login/magic", {"email": EMAIL})["challenge_id"]),
 }
-NOTHING_RECORDED = {"refresh", "read", "link", "reset_token"}
+# Tried in tests/flows/test_texts.py; here SMS is off.
+EFFECTS |= dict.fromkeys(
+    ("sms_pace", "sms_number", "sms_number_day", "sms_network", "sms_prefix", "sms_day"),
+    lambda client, _: client.post("/otp/send", {"phone_number": "+14155550123"}),
+)
+NOTHING_RECORDED = {"refresh", "read", "link", "reset_token", "factor"}
 # Each way to ask for a mail to an address, and what its answer says beside what differs each time.
 ASKING = {
     "/password/forgot": {"status": "sent"},

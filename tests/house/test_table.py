@@ -85,8 +85,17 @@ def test_every_limit_is_charged_somewhere() -> None:
 
 
 def limits_of_flows() -> set[str]:
-    """The limits that flows charge by their name: `buckets.charge("name", …)`."""
-    return {
+    """The limits that flows charge by their name: `buckets.charge("name", …)`, or one of the names of a `LIMITS`."""
+    listed = {
+        name.value
+        for file, tree in sources()
+        if file.parent.name == "flows"
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "LIMITS"
+        for name in ast.walk(node.value)
+        if isinstance(name, ast.Constant)
+    }
+    return listed | {
         node.args[0].value
         for file, tree in sources()
         if file.parent.name == "flows"

@@ -23,6 +23,16 @@ KINDS = {
     ".ico": "image/x-icon",
 }
 TEMPLATES = {
+    "add_sms",
+    "add_email",
+    "renew",
+    "factor",
+    "factors",
+    "recovery",
+    "authenticator",
+    "enrol",
+    "send_code",
+    "second_step",
     "account",
     "code",
     "confirm",

@@ -26,9 +26,13 @@ def test_each_purpose_lasts_as_long_as_is_promised(purpose: str) -> None:
 
 
 def test_what_carries_no_link_leads_nowhere() -> None:
-    """The letter to somebody who has an account already proves nothing: no path, no code."""
-    assert set(KINDS) - set(EXPECTED) == {"taken"}
-    assert (KINDS["taken"].path, KINDS["taken"].has_code) == ("", False)
+    """The letter to somebody who has an account already proves nothing; a sign-in between its steps is held by its token,
+    and a factor's code is typed."""
+    assert {name: (KINDS[name].path, KINDS[name].has_code) for name in set(KINDS) - set(EXPECTED)} == {
+        "taken": ("", False),
+        "login": ("", False),
+        "factor": ("", True),
+    }
 
 
 def test_five_codes_may_be_tried() -> None:
@@ -38,4 +42,4 @@ def test_five_codes_may_be_tried() -> None:
 
 def test_every_link_that_lets_somebody_in_ends_with_the_password() -> None:
     """Whatever signs in or sets a password is among those that a new password ends."""
-    assert {kind.purpose for kind in WAYS_IN} == {"magic", "reset", "set_password"}
+    assert {kind.purpose for kind in WAYS_IN} == {"magic", "reset", "set_password", "login"}

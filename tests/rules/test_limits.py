@@ -15,7 +15,7 @@ from authsvc.rules.limits import Facts, key, network
 FUZZ = settings(deadline=None)
 
 HERE, THERE = "192.0.2.7", "198.51.100.7"
-KINDS = ("everyone", "network", "address", "address+network", "account", "session", "caller")
+KINDS = ("everyone", "network", "address", "address+network", "account", "session", "caller", "number", "number range")
 
 
 @pytest.mark.parametrize(

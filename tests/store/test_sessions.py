@@ -171,7 +171,14 @@ def test_pages_name_live_sessions_once_newest_first(app: App, user: User) -> Non
 
 def person(app: App, email: str) -> User:
     values: dict[str, Any] = dict.fromkeys(User._fields)
-    values |= {"id": ids.new(ids.USER, FakeWorld()), "email": email, "email_key": email, "status": ACTIVE, "familiar_since": 0}
+    values |= {
+        "id": ids.new(ids.USER, FakeWorld()),
+        "email": email,
+        "email_key": email,
+        "status": ACTIVE,
+        "familiar_since": 0,
+        "mfa_enabled": 0,
+    }
     values |= {"generation": 3, "version": 1, "metadata": "{}", "app_metadata": "{}", "created_at": START, "updated_at": START}
     user = User(**values)
     with app.core.store.write() as tx:

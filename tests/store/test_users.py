@@ -206,7 +206,14 @@ def test_pages_name_every_account_once_in_the_order_of_making(app: App, world: F
 
 def person(email: str, *, world: FakeWorld | None = None, **more: Any) -> User:
     values: dict[str, Any] = dict.fromkeys(User._fields)
-    values |= {"id": ids.new(ids.USER, world or FakeWorld()), "email": email, "email_key": email, "status": ACTIVE, "familiar_since": 0}
+    values |= {
+        "id": ids.new(ids.USER, world or FakeWorld()),
+        "email": email,
+        "email_key": email,
+        "status": ACTIVE,
+        "familiar_since": 0,
+        "mfa_enabled": 0,
+    }
     values |= {"generation": 1, "version": 1, "metadata": "{}", "app_metadata": "{}", "created_at": START, "updated_at": START}
     return User(**values | more)
 

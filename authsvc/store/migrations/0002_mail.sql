@@ -8,8 +8,8 @@ CREATE TABLE challenges (
   kid        TEXT NOT NULL,                -- the secret key that its link and codes are derived from
   purpose    TEXT NOT NULL,                -- rules/challenges.py
   user_id    TEXT REFERENCES users (id) ON DELETE CASCADE,  -- NULL: the address had no account when it was asked for
-  channel    TEXT NOT NULL,                -- how it was sent: email
-  target     TEXT NOT NULL,                -- where it was sent, and what using it proves
+  channel    TEXT NOT NULL,                -- email or sms
+  target     TEXT NOT NULL,                -- the address or number it was sent to, and that using it proves
   target_key TEXT NOT NULL,                -- the folded form
   data       TEXT NOT NULL,
   created_at INTEGER NOT NULL,

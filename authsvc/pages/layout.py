@@ -1,0 +1,35 @@
+"""Putting a page together: its content within the layout, the message of what went wrong or well, and the status."""
+
+from __future__ import annotations
+
+from authsvc.flows.core import Core
+from authsvc.http.html import Safe
+from authsvc.http.response import Headers, Response
+from authsvc.pages.forms import alert
+from authsvc.pages.site import respond, site
+from authsvc.problems import Problem
+
+
+def page(
+    core: Core,
+    title: str,
+    content: Safe,
+    problem: Problem | None = None,
+    *,
+    status: int = 200,
+    headers: Headers | None = None,
+    message: Safe | None = None,
+    width: str = "",
+) -> Response:
+    """The page, or with a problem the same page with its message and its status."""
+    document = site(core.settings.pages).page(core, title, content, message=message or alert(problem), width=width)
+    return respond(core, document, problem.status if problem else status, [*(headers or []), *retry_after(problem)])
+
+
+def piece(core: Core, template: str, /, **values: object) -> Safe:
+    """A template filled, with `$base`, the path of the public URL."""
+    return site(core.settings.pages).piece(template, **({"base": core.settings.public_url.path} | values))
+
+
+def retry_after(problem: Problem | None) -> Headers:
+    return [("Retry-After", str(problem.retry_after))] if problem and problem.retry_after is not None else []
