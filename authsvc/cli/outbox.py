@@ -90,7 +90,7 @@ def _show(message: Message, arguments: Namespace) -> None:
         print(json.dumps(row))
     else:
         told = f"  {row['last_error']}" if row["last_error"] else ""
-        print(f"{row['id']}  {row['state']:8}  {row['attempts']:2} tries  {row['letter']:18}  {row['to']}{told}")
+        print(f"{row['id']}  {row['state']:8}  {row['attempts']:2} tries  {row['letter'] or row['kind']:18}  {row['to']}{told}")
 
 
 def _tell(what: str, message_id: str, arguments: Namespace) -> None:

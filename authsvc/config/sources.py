@@ -144,6 +144,11 @@ def _contradictions(settings: Settings, faulty: set[str]) -> list[str]:
             "say where mail goes, such as smtp://user:password@mail.example.com:587 (console: puts it into the log)",
         ),
         (bool(settings.mail.ca) and not os.path.isfile(settings.mail.ca), ("mail",), f"there is no file {settings.mail.ca}"),
+        (
+            settings.sms.scheme == "twilio" and not settings.sms_from,
+            ("sms_from", "sms"),
+            "Twilio needs a sender: a number or a messaging service",
+        ),
         (bool(domain) and not f".{host}".endswith(f".{domain}"), ("cookie_domain", "public_url"), f"{host} is not within {domain}"),
     )
     return [f"{PREFIX}{names[0].upper()}: {why}" for broken, names, why in rules if broken and not faulty & set(names)]

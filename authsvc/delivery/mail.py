@@ -81,24 +81,25 @@ class MailCourier:
     def _prepared(self, message: Message) -> Envelope | Ended:
         """The mail; or how the message ends without one. A letter that cannot be written delays no other."""
         try:
-            return self._envelope(message) or Ended(message, NEEDLESS)
+            return self._envelope(message)
         except Permanent as error:
             return Ended(message, DEAD, str(error))
         except (LookupError, ValueError) as error:  # a key that is gone, a letter with a fault
             return Ended(message, None, f"the letter cannot be written: {error}")
 
-    def _envelope(self, message: Message) -> Envelope | None:
-        """The mail, or None where nobody is to get one (any more)."""
+    def _envelope(self, message: Message) -> Envelope | Ended:
+        """The mail, or how the message ends where nobody is to get one (any more)."""
         payload = json.loads(message.payload)
         with self._store.read() as tx:
             challenge = tx.challenges.get(message.ref) if message.ref else None
             user = tx.users.get(message.user_id) if message.user_id else None
         if message.ref and challenge is None:
-            return None
+            return Ended(message, NEEDLESS)
         words = self._words(payload, challenge)
         envelope = self.compose(message.id, payload["letter"], payload["to"], payload["locale"], words, at=message.created_at)
         # Composed all the same: how busy we are would tell which address has an account.
-        return envelope if challenge is None or is_of_use(challenge, user, self._world.now()) else None
+        now = self._world.now()
+        return envelope if challenge is None or is_of_use(challenge, user, now) else without_use(message, challenge, now)
 
     def compose(self, message_id: str, letter: str, to: str, locale: str | None, words: dict[str, Any], *, at: int) -> Envelope:
         """The mail as it is each time it is sent: the same id, the same date (ms)."""
@@ -158,6 +159,13 @@ def _sent(connection: Connection, envelope: Envelope) -> tuple[str | None, Excep
 def _all_put_off(waiting: deque[Message], error: str) -> Iterator[Ended]:
     while waiting:
         yield Ended(waiting.popleft(), None, error)
+
+
+def without_use(message: Message, challenge: Challenge | None, now: int) -> Ended:
+    """How a message ends that has become useless: given up, on record, if it was tried until its link or code ran out."""
+    if message.last_error and challenge is not None and challenge.used_at is None and challenge.expires_at <= now:
+        return Ended(message, DEAD, f"it ran out before it could be sent: {message.last_error}")
+    return Ended(message, NEEDLESS)
 
 
 def is_of_use(challenge: Challenge, user: User | None, now: int) -> bool:

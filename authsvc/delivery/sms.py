@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from authsvc.config.settings import Settings
 from authsvc.delivery.gateways import Text, sms_sender
 from authsvc.delivery.letters import Letters
-from authsvc.delivery.mail import is_of_use
+from authsvc.delivery.mail import is_of_use, without_use
 from authsvc.delivery.senders import Permanent, Temporary
 from authsvc.delivery.worker import Ended
 from authsvc.primitives import codes
 from authsvc.primitives.keyring import Keyring
 from authsvc.rules.challenges import MINUTE
-from authsvc.store.outbox import DEAD, NEEDLESS, SENT, Message
+from authsvc.store.outbox import DEAD, SENT, Message
 from authsvc.store.sqlite import Store
 from authsvc.world import World
 
@@ -37,8 +37,8 @@ class SmsCourier:
     def deliver(self, batch: Sequence[Message]) -> Iterator[Ended]:
         for message in batch:
             text = self._text(message)
-            if text is None:
-                yield Ended(message, NEEDLESS)
+            if isinstance(text, Ended):
+                yield text
                 continue
             try:
                 self._sender.send(text)
@@ -49,14 +49,14 @@ class SmsCourier:
             else:
                 yield Ended(message, SENT)
 
-    def _text(self, message: Message) -> Text | None:
-        """The SMS, or None where its code is of no use any more."""
+    def _text(self, message: Message) -> Text | Ended:
+        """The SMS, or how the message ends where its code is of no use any more."""
         with self._store.read() as tx:
             challenge = tx.challenges.get(message.ref) if message.ref else None
             user = tx.users.get(message.user_id) if message.user_id else None
         key = self._keyring.get(challenge.kid) if challenge else None
         if challenge is None or key is None or not is_of_use(challenge, user, self._world.now()):
-            return None
+            return without_use(message, challenge, self._world.now())
         payload = json.loads(message.payload)
         host = self._settings.public_url.host
         minutes = max(1, (challenge.expires_at - challenge.sent_at) // 1000 // MINUTE)

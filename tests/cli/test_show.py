@@ -72,6 +72,7 @@ def test_config_masks_secrets(cli: Cli, form: list[str]) -> None:
         AUTHSVC_SECRET_KEY_PREVIOUS=KEY[::-1],
         AUTHSVC_MAIL="smtps://mailer:hunter2%21@mail.example.com",
         AUTHSVC_SMS="twilio://ACmailer:hunter2@sms.example.com",
+        AUTHSVC_SMS_FROM="authsvc",
         AUTHSVC_SMS_HEADERS='{"X-Key": "hunter2"}',
     )
 

@@ -65,3 +65,13 @@ def test_it_works_as_a_process(cli: Cli) -> None:
     ran = cli.process("sms", "stats", "--json")
 
     assert (ran.status, ran.err, len(ran.objects())) == (0, "", 3)
+
+
+def test_what_waits_is_listed_beside_mails(cli: Cli) -> None:
+    """`outbox list` shows an SMS by its kind and number, and never its code."""
+    with cli.app() as app, app.core.store.write() as tx:
+        message_id = tx.outbox.add("sms", "+14155550123", {"to": "+14155550123", "locale": None}, seconds=300)
+    listed = cli("outbox", "list")
+
+    assert (listed.status, listed.err) == (0, "")
+    assert listed.out.split() == [message_id, "waiting", "0", "tries", "sms", "+14155550123"]

@@ -216,3 +216,12 @@ def test_settings_are_shown_without_their_secrets() -> None:
     assert SECRET not in repr(parse_sms(f"https://me:{SECRET}@sms.example.com/"))
     assert SECRET not in str(list(sources.show(settings)))
     assert settings.sms.password == SECRET
+
+
+def test_twilio_without_a_sender_is_refused_at_start() -> None:
+    """It would be found by whoever waits for a code; with one, or with another gateway, there is nothing to say."""
+    twilio = {"sms": "twilio://AC1:token@api.twilio.com"}
+    with pytest.raises(Refused, match="AUTHSVC_SMS_FROM: Twilio needs a sender"):
+        sources.from_dict(twilio)
+    assert sources.from_dict(twilio | {"sms_from": "+15005550006"}).sms_from == "+15005550006"
+    assert sources.from_dict({"sms": "console:"}).sms_from == ""

@@ -387,3 +387,18 @@ def test_a_mail_asked_for_under_an_older_key_has_the_link_of_that_key(tmp_path: 
         Client(app).register(**VERIFIED_LATER)
     with running(tmp_path, secret_key=keys[1], secret_key_previous=keys[0], **UNLIMITED) as app:
         assert use(app, link(app)).status == 200
+
+
+def test_what_was_tried_until_its_link_ran_out_is_given_up_on_record(app: App, world: FakeWorld) -> None:
+    """Nobody needs it any more, but the operator must see that a server was away for so long; what was never tried is needless."""
+    for to in ("tried@mail.com", "fresh@mail.com"):
+        Client(app).post("/login/magic", {"email": to})
+    tried, fresh = (row["id"] for row in rows(app, "SELECT id FROM outbox ORDER BY rowid"))
+    with app.core.store.write() as tx:
+        (claimed,) = (one for one in tx.outbox.claim("mail", 2, 1) if one.id == tried)
+        tx.outbox.put_off(claimed, world.now(), "refused")
+    world.advance(601)
+    assert app.deliveries.run_once() == 2
+    ended = {row["id"]: (row["outcome"], row["last_error"]) for row in rows(app, "SELECT * FROM outbox")}
+    assert ended == {tried: ("dead", "it ran out before it could be sent: refused"), fresh: ("needless", None)}
+    assert actions(app).count("delivery.failed") == 1
