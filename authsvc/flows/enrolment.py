@@ -20,7 +20,7 @@ from authsvc.problems import Problem, invalid
 from authsvc.rules import phones
 from authsvc.rules.access import ADMIN
 from authsvc.rules.challenges import FACTOR, SMS
-from authsvc.store.factors import Batch, Factor
+from authsvc.store.factors import UNCONFIRMED_MS, Batch, Factor
 from authsvc.store.tx import Tx
 from authsvc.store.users import User
 
@@ -59,7 +59,21 @@ def begin(
     if len(tx.factors.of(user.id)) >= MOST_FACTORS:
         raise Problem("conflict", f"At most {MOST_FACTORS} factors.")
     target = _target(core, user, kind, phone_number)
-    factor = Factor(
+    factor = tx.factors.waiting(user.id, None, kind)
+    if not BY_TYPE[kind].channel or factor is None or not _may_go_on(factor, target, core.world.now()):
+        factor = _new_factor(core, user, kind, target, label)
+        tx.factors.add(factor)
+    sent = sendings.send(tx, core, factor, user, cause, locale=locale) if BY_TYPE[kind].channel else None
+    return SetUp(factor, BY_TYPE[kind].details(core.keyring, factor, service=core.settings.name, account=user.email or user.id), sent)
+
+
+def _may_go_on(factor: Factor, target: str | None, now: int) -> bool:
+    """Whether who sets up the same once more means this one: its last code goes on counting, or the next one is sent."""
+    return factor.target == target and factor.created_at > now - UNCONFIRMED_MS
+
+
+def _new_factor(core: Core, user: User, kind: str, target: str | None, label: str | None) -> Factor:
+    return Factor(
         id=ids.new(ids.FACTOR, core.world),
         kid=core.keyring.current.kid,
         user_id=user.id,
@@ -72,9 +86,6 @@ def begin(
         last_step=0,
         last_used_at=None,
     )
-    tx.factors.add(factor)
-    sent = sendings.send(tx, core, factor, user, cause, locale=locale) if BY_TYPE[kind].channel else None
-    return SetUp(factor, BY_TYPE[kind].details(core.keyring, factor, service=core.settings.name, account=user.email or user.id), sent)
 
 
 def waiting(core: Core, user: User, factor_id: str) -> SetUp | None:

@@ -330,3 +330,15 @@ def test_second_step_ignores_other_targets(app: App, client: Client, token: str)
 
 def _code(app: App, target: dict[str, str]) -> str:
     return phone.mail_code(app, target["email"]) if "email" in target else phone.sms_code(app, target["phone_number"])
+
+
+def test_setting_up_the_same_once_more_is_the_same_factor(app: App, client: Client, world: FakeWorld, token: str) -> None:
+    """Whoever asks again, too soon for another code, can still use the one that came; another number is another factor."""
+    first, again = (client.post("/otp/send", {"channel": "sms", "phone_number": NUMBER}, token=token) for _ in range(2))
+    assert (first.json() | {"expires_in": 0}) == (again.json() | {"expires_in": 0})
+    assert len(phone.messages(app)) == 1
+    other = client.post("/otp/send", {"channel": "sms", "phone_number": OTHER_NUMBER}, token=token)
+    assert other["factor_id"] != first["factor_id"]
+    last = client.post("/otp/send", {"channel": "sms", "phone_number": NUMBER}, token=token)
+    answer = client.post("/otp/verify", {"challenge_id": last["challenge_id"], "code": phone.sms_code(app, NUMBER)}, token=token)
+    assert (answer.status, answer["factor"]["type"]) == (200, "sms")
