@@ -122,7 +122,7 @@ def _changed(core: Core, request: Request, response: Response) -> Response:
 def _account_refused(core: Core, request: Request, problem: Problem) -> Response:
     """Not signed in (any more): renew the session, if there is one. Not lately: ask. Else the page with the message."""
     if problem.code == "reauthentication_required":
-        return views.reauthenticate(core, request, problem)
+        return views.reauthenticate(core, request, Problem(problem.code))
     if problem.status == 401 and problem.code != "invalid_credentials":
         return _renewing(core, request) if request.method == "GET" else problem_page(core, request, problem)
     if request.caller is None:
@@ -139,6 +139,7 @@ def _renewing(core: Core, request: Request) -> Response:
 
 def _reauthentication_refused(core: Core, request: Request, problem: Problem) -> Response:
     shown = problem.code == "invalid_credentials" or problem.status in (422, 429)
+    problem = forms.of_a_factor(problem)
     return views.reauthenticate(core, request, problem) if shown else problem_page(core, request, problem)
 
 
@@ -185,6 +186,7 @@ def _stepped(core: Core, request: Request, response: Response) -> Response:
 
 def _step_refused(core: Core, request: Request, problem: Problem) -> Response:
     mfa_token, factor_id = _text(request, "mfa_token"), _text(request, "factor_id")
+    problem = forms.of_a_factor(problem)
     if mfa_token and problem.code != "invalid_token":
         return factors.step(core, request, mfa_token, problem)
     waiting = enrolment.waiting(core, request.caller.user, factor_id) if request.caller and factor_id else None

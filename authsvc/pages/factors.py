@@ -61,6 +61,23 @@ def section(core: Core, request: Request, problem: Problem | None) -> Safe:
     )
 
 
+def prove(core: Core, request: Request, problem: Problem | None) -> Safe:
+    """For a session that has not shown a factor yet: the place for a code of each."""
+    listed, _ = enrolment.every(core, request.caller.user.id)
+    forms = (
+        piece(
+            core, "prove", factor_id=one.id, code=_code(core, request, problem, f"Code ({one.label}, or a recovery code)", f"code-{one.id}")
+        )
+        for one in listed
+    )
+    return join(
+        [
+            Safe("<p>This needs your second factor. Type a code of it and do it again, or sign out and in with one that we send you.</p>"),
+            *forms,
+        ]
+    )
+
+
 def _listed(core: Core, factor: Factor) -> Safe:
     used = (timestamp(factor.last_used_at) or "")[:10]
     return piece(core, "factor", factor_id=factor.id, label=factor.label, used=used)
@@ -75,5 +92,5 @@ def _intro(core: Core, details: Mapping[str, Any]) -> Safe:
     return piece(core, "authenticator", qr=qr, secret=grouped, uri=details["otpauth_uri"])
 
 
-def _code(core: Core, request: Request, problem: Problem | None) -> Safe:
-    return field(core, request, problem, "code", "Code", autocomplete="one-time-code", long_code=True)
+def _code(core: Core, request: Request, problem: Problem | None, label: str = "Code", own_id: str = "") -> Safe:
+    return field(core, request, problem, "code", label, autocomplete="one-time-code", long_code=True, id=own_id)

@@ -77,6 +77,12 @@ def words(problem: Problem) -> str:
     return WORDS.get(problem.code, problem.detail) if problem.detail == problem.kind.meaning else problem.detail
 
 
+def of_a_factor(problem: Problem) -> Problem:
+    """A refused code of a second factor, in words that hold for every kind of them."""
+    plain = problem.code in FACTOR_WORDS and problem.detail == problem.kind.meaning
+    return Problem(problem.code, FACTOR_WORDS[problem.code]) if plain else problem
+
+
 def notice(words: str) -> Safe:
     """What went well."""
     return Safe(f'<div class="notice" role="status"><p>{text(words)}</p></div>') if words else EMPTY
@@ -95,6 +101,11 @@ WORDS = {
     "method_not_allowed": "This address cannot be used in this way.",
     "rate_limited": "Too many tries. Please wait a little, and do it again.",
     "busy": "There is too much to do just now. Please do it again in a moment.",
+}
+# Of a second factor nothing may have been sent, and no mail has a link.
+FACTOR_WORDS = {
+    "code_invalid": "That is not the right code. After five wrong ones you have to begin again.",
+    "too_many_attempts": "There were too many wrong codes. Please begin again, a little later.",
 }
 SHOWN = frozenset({"email", "name", "password", "current_password", "new_password", "code", "phone_number"})
 

@@ -11,7 +11,7 @@ from authsvc.flows.users import timestamp
 from authsvc.http.html import EMPTY, Safe, join, text
 from authsvc.http.request import Request
 from authsvc.http.response import Headers, Response
-from authsvc.pages.factors import section
+from authsvc.pages.factors import prove, section
 from authsvc.pages.forms import field, hidden, notice, username
 from authsvc.pages.layout import page, piece
 from authsvc.pages.site import respond, site
@@ -113,6 +113,9 @@ def resume(core: Core) -> Response:
 
 
 def reauthenticate(core: Core, request: Request, problem: Problem | None = None) -> Response:
+    caller = request.caller
+    if caller and caller.user.mfa_enabled and caller.session.acr == sessions.AAL1:
+        return page(core, "Is it you?", prove(core, request, problem), problem)
     content = piece(
         core,
         "reauthenticate",

@@ -12,6 +12,7 @@ import pytest
 from authsvc.app import App
 from authsvc.problems import KINDS
 from authsvc.routes import ROUTES
+from tests.phone import enrol_totp
 from tests.support import EMAIL, PASSWORD, Answer, Client, FakeWorld, actions, event_rows, running
 
 FORM = "application/x-www-form-urlencoded"
@@ -483,3 +484,33 @@ def test_who_must_confirm_first_can_ask_for_another_mail(tmp_path: Path) -> None
         assert send(client, "/email/verify", email=EMAIL).status == 202
         app.deliveries.run_once()
         assert sum("--- mail to" in line for line in app.core.world.lines) == 1, "the newer ends the older"
+
+
+def test_a_session_older_than_the_factor_is_asked_for_the_factor(tmp_path: Path, world: FakeWorld) -> None:
+    """The password alone would be accepted and lead nowhere; after a code of the factor the same act is done."""
+    with running(tmp_path, world) as app:
+        older, _ = signed_in(app)
+        newer = Client(app).login()["access_token"]
+        owner = enrol_totp(Client(app), newer)
+        asked = send(older, "/mfa/recovery-codes")
+        assert (asked.status, title(asked)) == (401, "Is it you?")
+        assert owner.factor_id.encode() in asked.body
+        assert b"POST /" not in asked.body
+        assert b'name="password"' not in asked.body
+        wrong = send(older, "/reauthenticate", factor_id=owner.factor_id, code=owner.wrong())
+        assert (wrong.status, title(wrong)) == (422, "Is it you?")
+        assert b"not the right code" in wrong.body
+        right = send(older, "/reauthenticate", factor_id=owner.factor_id, code=owner.next())
+        assert (right.status, right.header("Location")) == (303, "/account?done=again")
+        assert title(send(older, "/mfa/recovery-codes")) == "Your recovery codes"
+
+
+def test_a_refused_code_of_an_app_is_not_called_sent(app: App) -> None:
+    """Nothing was sent, and there is no mail with a link."""
+    client = Client(app)
+    owner = enrol_totp(client, client.register()["access_token"])
+    mfa_token = client.login()["mfa_token"]
+    bodies = [send(client, "/mfa/verify", mfa_token=mfa_token, code=owner.wrong()).body for _ in range(6)]
+    assert b"not the right code" in bodies[0]
+    assert b"too many wrong codes" in bodies[5]
+    assert not any(words in body for body in bodies for words in (b"was sent", b"the mail"))

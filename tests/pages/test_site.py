@@ -28,6 +28,7 @@ TEMPLATES = {
     "renew",
     "factor",
     "factors",
+    "prove",
     "recovery",
     "authenticator",
     "enrol",
