@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import os
 import re
 import socket
 import ssl
-import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,7 +17,7 @@ from typing import Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 from authsvc.config.settings import Settings
-from authsvc.delivery.senders import Permanent, Temporary
+from authsvc.delivery.senders import Permanent, Temporary, put_whole
 from authsvc.world import World
 
 TIMEOUT_SECONDS = 10.0
@@ -110,20 +108,12 @@ class Folder:
         self._folder = Path(folder)
 
     def send(self, text: Text) -> None:
-        temporary = ""
         content = {"to": text.recipient, "from": text.sender, "body": text.body, "at": text.at}
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=self._folder, prefix=".", suffix=".part")
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._folder / f"{text.id}.json")
         except OSError as error:
-            with suppress(OSError):
-                os.unlink(temporary)
             raise Temporary(str(error)) from error
+        put_whole(self._folder / f"{text.id}.json", json.dumps(content).encode())
 
 
 class Console:

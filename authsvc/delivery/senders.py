@@ -77,18 +77,23 @@ class FolderSender:
         yield self
 
     def send(self, envelope: Envelope) -> None:
-        temporary = ""
-        try:
-            descriptor, temporary = tempfile.mkstemp(dir=self._folder, prefix=".", suffix=".part")
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(envelope.to_bytes())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._folder / f"{envelope.id}.eml")
-        except OSError as error:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise Temporary(str(error)) from error
+        put_whole(self._folder / f"{envelope.id}.eml", envelope.to_bytes())
+
+
+def put_whole(path: Path, content: bytes) -> None:
+    """Write a file that is there as a whole or not at all: synced, then renamed into place. Raises Temporary."""
+    temporary = ""
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise Temporary(str(error)) from error
 
 
 class ConsoleSender:
