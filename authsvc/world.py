@@ -1,12 +1,18 @@
-"""The clock, chance, pauses and the log: the only room that touches them. Tests put their own in its place."""
+"""The clock, chance, the network, pauses and the log: the only room that touches them. Tests put their own in its place."""
 
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 import time
 from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 
 class World:
@@ -51,8 +57,29 @@ class World:
     def slow(self, act: str) -> None:
         """Called before anything slow (hashing, network), so that tests can refuse it inside a write block."""
 
+    def resolve(self, host: str, port: int) -> list[str]:
+        """The addresses of a name, best first. Raises OSError."""
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+    def connect(self, address: str, port: int, seconds: float) -> socket.socket:
+        """A TCP connection to a literal address; each later read or write waits so long at most. Raises OSError."""
+        return socket.create_connection((address, port), seconds)
+
+    def secure(self, connected: socket.socket, host: str) -> socket.socket:
+        """TLS over a connection, to a peer that proves this name by the machine's trusted certificates. Raises OSError."""
+        return _trusting().wrap_socket(connected, server_hostname=host)
+
     def log(self, line: str) -> None:
         """One line to standard error, whole even when several threads log at once."""
         with suppress(OSError, ValueError, AttributeError):  # nobody listens: no reason to fail a request
             sys.stderr.write(line + "\n")
             sys.stderr.flush()
+
+
+@cache
+def _trusting() -> SSLContext:
+    """Made once: reading the certificates takes a while."""
+    import ssl
+
+    return ssl.create_default_context()

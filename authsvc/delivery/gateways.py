@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 import re
-import socket
-import ssl
-import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from authsvc.config.settings import Settings
 from authsvc.delivery.senders import Permanent, Temporary, put_whole
+from authsvc.http.outbound import Call, Unreachable, call
 from authsvc.world import World
 
 TIMEOUT_SECONDS = 10.0
-MAX_ANSWER_BYTES = 65_536
 RETRIED = frozenset({408, 425, 429})  # and all of 5xx
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -134,41 +129,14 @@ class Nowhere:
 
 
 def _post(world: World, url: str, body: str, headers: Mapping[str, str], text: Text) -> None:
-    """One POST, no redirect followed, bounded in size and in time as a whole. 429 and 5xx may pass, other refusals are final."""
-    world.slow("SMS")
-    parts = urlsplit(url)
-    host, secure = parts.hostname or "", parts.scheme == "https"
+    """One POST. 429 and 5xx may pass, other refusals are final."""
     try:
-        connection: http.client.HTTPConnection = (
-            http.client.HTTPSConnection(host, parts.port, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context())
-            if secure
-            else http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT_SECONDS)
-        )
-        cut: threading.Timer | None = None
-        try:
-            connection.connect()
-            cut = threading.Timer(TIMEOUT_SECONDS, _hang_up, [connection.sock])
-            cut.start()
-            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            connection.request("POST", path, body.encode(), dict(headers))
-            answer = connection.getresponse()
-            said = b"" if 200 <= answer.status <= 299 else answer.read(MAX_ANSWER_BYTES)
-        finally:
-            if cut is not None:
-                cut.cancel()
-                cut.join()
-            connection.close()
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise Temporary(f"{type(error).__name__}: {error}"[:300]) from error
-    if not 200 <= answer.status <= 299:
-        told = f"{answer.status} {_gist(said, _hidden(text, headers))}"
-        raise Temporary(told) if answer.status in RETRIED or answer.status >= 500 else Permanent(told)
-
-
-def _hang_up(connected: socket.socket) -> None:
-    """A socket's own timeout is for one read only."""
-    with suppress(OSError):
-        socket.socket.shutdown(connected, socket.SHUT_RDWR)
+        answered = call(world, Call("POST", url, headers, body.encode(), seconds=TIMEOUT_SECONDS, whole=False))
+    except Unreachable as error:
+        raise Temporary(str(error)) from error
+    if not answered.ok:
+        told = f"{answered.status} {_gist(answered.body, _hidden(text, headers))}"
+        raise Temporary(told) if answered.status in RETRIED or answered.status >= 500 else Permanent(told)
 
 
 def _hidden(text: Text, headers: Mapping[str, str]) -> set[str]:

@@ -1,0 +1,119 @@
+"""Calls to other services: bounded in time and size as a whole, no redirect followed, no proxy, nothing unpacked."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from authsvc.config.parse import DEFAULT_PORTS
+from authsvc.world import World
+
+SECONDS = 10.0
+MAX_ANSWER_BYTES = 65_536
+_CHUNK = 8_192
+
+
+class Unreachable(Exception):
+    """No answer, or none that can be used. The message is for the log and for administrators."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. `seconds` bounds all of it, from the connection to the last byte of the answer.
+
+    `whole`: an answer that is cut off or longer than `most_bytes` is none; otherwise its status counts, and of its body
+    what has come.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    seconds: float = SECONDS
+    most_bytes: int = MAX_ANSWER_BYTES
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came back; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status <= 299
+
+
+def call(world: World, wanted: Call, *, address: str | None = None) -> Answered:
+    """The answer, whatever its status; raises Unreachable. With `address` that one is called, whatever the name resolves to."""
+    world.slow(f"a call to {urlsplit(wanted.url).hostname}")
+    deadline = world.monotonic() + wanted.seconds
+    try:
+        return _exchange(world, wanted, address, deadline)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        late = ", too late" if world.monotonic() >= deadline else ""
+        raise Unreachable(f"{type(error).__name__}: {error}"[:300] + late) from error
+
+
+def _exchange(world: World, wanted: Call, address: str | None, deadline: float) -> Answered:
+    parts = urlsplit(wanted.url)
+    host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
+    connected = _connected(world, [address] if address else world.resolve(host, port), port, deadline)
+    # A socket's own timeout is for one read only; a peer that trickles would hold us for ever.
+    cut = threading.Timer(max(0.0, deadline - world.monotonic()), _hang_up, [connected])
+    cut.start()
+    try:
+        channel = world.secure(connected, host) if parts.scheme == "https" else connected
+        connection = http.client.HTTPConnection(host, port)
+        connection.sock = channel
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        headers = {"Host": parts.netloc.rpartition("@")[2], "Accept-Encoding": "identity", "Connection": "close", **wanted.headers}
+        connection.request(wanted.method, path, wanted.body or None, headers)
+        answer = connection.getresponse()
+        body = _read(answer, wanted)
+        return Answered(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
+    finally:
+        cut.cancel()
+        connected.close()
+
+
+def _connected(world: World, addresses: list[str], port: int, deadline: float) -> socket.socket:
+    """A connection to the first of the addresses that takes one."""
+    failed: OSError = OSError("the name has no address")
+    for address in addresses:
+        left = deadline - world.monotonic()
+        if left <= 0:
+            break
+        try:
+            return world.connect(address, port, left)
+        except OSError as error:
+            failed = error
+    raise failed
+
+
+def _read(answer: http.client.HTTPResponse, wanted: Call) -> bytes:
+    body = b""
+    try:
+        while len(body) <= wanted.most_bytes and (chunk := answer.read1(_CHUNK)):
+            body += chunk
+        if wanted.whole and answer.length:
+            raise http.client.IncompleteRead(body, answer.length)
+    except (OSError, http.client.HTTPException):
+        if wanted.whole:
+            raise
+    if wanted.whole and len(body) > wanted.most_bytes:
+        raise ValueError(f"the answer has more than {wanted.most_bytes} bytes")
+    return body[: wanted.most_bytes]
+
+
+def _hang_up(connected: socket.socket) -> None:
+    with suppress(OSError):
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)
