@@ -14,6 +14,7 @@ from authsvc.pages.site import site
 from authsvc.primitives.buckets import MemoryBuckets
 from authsvc.primitives.jwts import AccessTokens
 from authsvc.primitives.passwords import Cost, Hasher
+from authsvc.providers.assembly import providers
 from authsvc.routes import ROUTES
 from authsvc.store.opening import open_store
 from authsvc.world import World
@@ -49,6 +50,7 @@ class App:
 
 def assemble(settings: Settings, world: World) -> Core:
     """All parts, connected. Raises Refused when something that a start needs is missing or wrong."""
+    offered = providers(settings, world)
     store, keyring = open_store(settings, world)
     cost = Cost(settings.hash_memory_kib, settings.hash_time, settings.hash_parallelism)
     return Core(
@@ -60,6 +62,7 @@ def assemble(settings: Settings, world: World) -> Core:
         tokens=AccessTokens(keyring, world, issuer=settings.issuer, audience=settings.audience, seconds=settings.access_seconds),
         memory_buckets=MemoryBuckets(),
         cookies=cookies(secure=settings.secure, domain=settings.cookie_domain, mount=settings.public_url.path),
+        providers=offered,
     )
 
 

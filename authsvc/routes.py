@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from authsvc.flows.core import Core
-from authsvc.handlers import addresses, login, magic, mfa, otp, pages, resets, service, sessions, tokens, users
+from authsvc.handlers import addresses, login, magic, mfa, oauth, otp, pages, resets, service, sessions, tokens, users
 from authsvc.handlers.redirects import REDIRECT
 from authsvc.http.request import Request
 from authsvc.http.response import Response
@@ -34,7 +34,8 @@ UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 @dataclass(frozen=True, slots=True)
 class Route:
     """One line of the table. `changes` marks a GET that changes state by a cookie, and so is guarded like a POST; `waits`
-    one that may wait for the disk though it is not. `page` is how the route looks in a browser; without one, all get JSON."""
+    one that may wait, for the disk or for others, though it is not. `foreign`: other sites may send forms here. `page` is
+    how the route looks in a browser; without one, all get JSON."""
 
     method: str
     path: str
@@ -46,10 +47,16 @@ class Route:
     page: Page | None = None
     changes: bool = False
     waits: bool = False
+    foreign: bool = False
 
     @property
     def unsafe(self) -> bool:
         return self.changes or self.method in UNSAFE_METHODS
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a foreign site may not make a browser call it."""
+        return self.unsafe and not self.foreign
 
     @property
     def quick(self) -> bool:
@@ -62,6 +69,9 @@ SIGN_UP = ("register", "register_all")
 MAIL = ("mail_network",)  # and, where the mail is put into the outbox, mail_address
 LINK = ("link",)
 FACTOR = ("factor",)
+OAUTH = ("oauth",)
+
+CALLBACK = "/oauth/:provider/callback"
 
 # A link in a mail is opened from foreign pages: who may use it up by GET is told by the handlers, not by `changes`.
 ROUTES: tuple[Route, ...] = (
@@ -100,6 +110,14 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/otp/send", otp.send, ANYBODY_KNOWN, MAIL, otp.SEND, page=browser.CODE_SENT),
     Route("POST", "/otp/verify", otp.verify, ANYBODY_KNOWN, LINK, otp.VERIFY_CODE, page=browser.CODE_FORM),
     Route("POST", "/otp/remove", otp.remove, SIGNED_IN_LATELY, FACTOR, otp.REMOVE),
+    Route("GET", "/oauth", oauth.offered, ANYONE),
+    Route("GET", "/oauth/link", oauth.linked, SIGNED_IN),
+    Route("POST", "/oauth/link", oauth.link, SIGNED_IN_LATELY, OAUTH, oauth.LINK, page=browser.LINK_FORM),
+    Route("DELETE", "/oauth/link/:provider", oauth.unlink, SIGNED_IN_LATELY, OAUTH, page=browser.UNLINK_FORM),
+    Route("GET", "/oauth/:provider", oauth.start, ANYONE, OAUTH, query=oauth.START, page=browser.OAUTH_START, waits=True),
+    # Sent here by the provider: the single-use `state` and the browser's own cookie stand for what an origin would tell.
+    Route("GET", CALLBACK, oauth.callback, ANYBODY_KNOWN, OAUTH, query=oauth.CALLBACK, page=browser.OAUTH_CALLBACK, waits=True),
+    Route("POST", CALLBACK, oauth.callback_form, ANYBODY_KNOWN, OAUTH, oauth.CALLBACK, page=browser.OAUTH_CALLBACK, foreign=True),
     Route("GET", "/user", users.me, ENROLLING),
     Route("GET", "/user/:user_id", users.get, self_or("users:read")),
     Route("PUT", "/user/:user_id", users.put, self_or("users:write"), body=users.PROFILE, page=browser.PROFILE_FORM),

@@ -121,7 +121,7 @@ class Wsgi:
         # Without a body the kind of form does not show: text/plain, or no type at all, may be a foreign page's (login CSRF).
         bodiless = not by_header and not (environ.get("CONTENT_LENGTH") or "").strip("0") and body.media_type(environ) != body.JSON
         by_form = body.media_type(environ) == body.FORM or bodiless
-        if route.unsafe and (by_cookie or by_form):
+        if route.guarded and (by_cookie or by_form):
             self._origins.refuse_foreign(environ)
 
     def _parse(self, request: Request, route: Route) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 import authsvc
-from authsvc.config import sources
+from authsvc.config import oauth, sources
 from authsvc.config.settings import Settings
 from authsvc.routes import ROUTES
 
@@ -15,6 +15,7 @@ def config(settings: Settings, *, as_json: bool, as_markdown: bool) -> None:
     """Every setting with its value and where it came from; as Markdown, the README's table of defaults."""
     rows = sources.show(settings)
     if as_markdown:
+        rows += oauth.documented()
         shown = [{"Setting": f"`{row['name']}`", "Default": _code(row["default"]), "Meaning": row["doc"]} for row in rows]
         _markdown(shown)
     elif as_json:

@@ -172,6 +172,13 @@ def secrets(value: str) -> tuple[str, ...]:
     return tuple(secret(item) for item in items(value))
 
 
+def names(value: str) -> tuple[str, ...]:
+    found = tuple(items(value.lower()))
+    if not all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in found):
+        raise ValueError("use names with commas between them")
+    return found
+
+
 def listen(value: str) -> Address:
     host, _, port = value.strip().rpartition(":")
     host = host.removeprefix("[").removesuffix("]")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from authsvc.config import parse
 from authsvc.config.mail import MailTarget, Sender, parse_sender, parse_target
 from authsvc.config.parse import Address, Claim, Limit, Url
 from authsvc.config.sms import SmsTarget, parse_body, parse_countries, parse_headers, parse_sms
+
+if TYPE_CHECKING:
+    from authsvc.config.oauth import OAuthClient
 
 T = TypeVar("T")
 PREFIX = "AUTHSVC_"
@@ -48,6 +51,7 @@ LIMITS: Mapping[str, LimitDeclaration] = {
     "sms_day": LimitDeclaration("1000/86400s", "everyone", "SMS in all"),
     "link": LimitDeclaration("20/60s", "network", "uses of links and codes from one network"),
     "reset_token": LimitDeclaration("20/60s", "network", "uses of password-reset links from one network"),
+    "oauth": LimitDeclaration("30/60s", "network", "sign-ins by a provider, begun or ended, from one network"),
     "factor": LimitDeclaration("30/3600s", "session", "changes of second factors by one session"),
     "code_account": LimitDeclaration("20/86400s", "account", "codes tried for one account, from everywhere"),
     "refresh": LimitDeclaration("60/60s", "session", "refreshes of one session (per process)"),
@@ -106,6 +110,9 @@ class Settings:
         parse.choice("optional", "required", "admins"),
         "who must have a second factor: nobody, everybody, or those with the role admin",
     )
+    mfa_trust: tuple[str, ...] = setting(
+        "", parse.names, "names of OAuth providers whose own second step counts as ours, where their id_token tells of one"
+    )
     letters: str = setting("", parse.text, "folder whose `<locale>/<name>.txt` and `.html` replace the bundled letters, file by file")
     pages: str = setting("", parse.text, "folder whose `.html` and assets replace those of the bundled pages, file by file")
     delivery: str = setting("threads", parse.choice("threads", "off"), "`off`: mail waits for an `authsvc worker`")
@@ -136,6 +143,7 @@ class Settings:
     allow_http: bool = setting("no", parse.flag, "`yes` lets production run on a plain http:// public URL inside a private network")
     log: str = setting("text", parse.choice("text", "json"), "form of the log on standard error")
     limits: Mapping[str, Limit] = field(default_factory=dict)
+    oauth: Mapping[str, OAuthClient] = field(default_factory=dict)  # AUTHSVC_OAUTH_<NAME>_<PART>, by name
     sources: Mapping[str, str] = field(default_factory=dict)
     # fmt: on
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from authsvc.config import oauth
 from authsvc.config.mail import Sender, mail_domain
 from authsvc.config.settings import LIMIT_PREFIX, PREFIX, Declared, Settings, declared
 from authsvc.problems import Refused
@@ -43,7 +44,10 @@ def from_dict(values: Mapping[str, Any]) -> Settings:
 def show(settings: Settings) -> list[dict[str, str]]:
     """Every setting with its value as text (secrets masked), its source and its meaning."""
     rows = []
-    for known in declared().values():
+    given = (name for name in settings.sources if oauth.split(name))
+    for known in (*declared().values(), *(oauth.declared(name) for name in sorted(given))):
+        if known is None:
+            continue
         value = _value(settings, known)
         shown = ("••••" if value else "") if known.secret else _as_text(value)
         source = settings.sources.get(known.name, "default")
@@ -57,9 +61,9 @@ def _from_variables(environ: Mapping[str, str], faults: list[str]) -> dict[str, 
         if not variable.startswith(PREFIX) or variable == CONFIG_FILE:
             continue
         name = variable.removeprefix(PREFIX).lower()
-        from_file = name not in declared() and variable.endswith(FILE_SUFFIX)
+        from_file = not _is_known(name) and variable.endswith(FILE_SUFFIX)
         name = name.removesuffix(FILE_SUFFIX.lower()) if from_file else name
-        if name not in declared():
+        if not _is_known(name):
             faults.append(_unknown(variable, PREFIX))
         elif name in given:
             faults.append(f"{PREFIX}{name.upper()}: give the value or the _FILE, not both")
@@ -86,7 +90,7 @@ def _from_file(environ: Mapping[str, str], faults: list[str]) -> dict[str, Given
 def _given(values: Mapping[str, Any], source: str, faults: list[str]) -> dict[str, Given]:
     given: dict[str, Given] = {}
     for name, value in values.items():
-        if name not in declared():
+        if not _is_known(name):
             faults.append(_unknown(name, ""))
         elif not _is_plain(value):
             faults.append(f"{name}: use text, a number, yes or no, or a list")
@@ -98,7 +102,8 @@ def _given(values: Mapping[str, Any], source: str, faults: list[str]) -> dict[st
 def _settings(given: Mapping[str, Given], faults: list[str]) -> Settings:
     values: dict[str, Any] = {}
     faulty: set[str] = set()
-    for known in declared().values():
+    of_providers = [known for name in sorted(given) if (known := oauth.declared(name))]
+    for known in (*declared().values(), *of_providers):
         item = given.get(known.name, Given(known.default, "default"))
         try:
             values[known.name] = known.parse(item.text)
@@ -115,11 +120,12 @@ def _settings(given: Mapping[str, Given], faults: list[str]) -> Settings:
 
 def _assemble(values: dict[str, Any], sources: Mapping[str, str]) -> Settings:
     limits = {name.removeprefix(LIMIT_PREFIX): values.pop(name) for name in list(values) if name.startswith(LIMIT_PREFIX)}
+    of_providers = {name: values.pop(name) for name in list(values) if oauth.split(name)}
     values["issuer"] = values["issuer"] or str(values["public_url"])
     values["audience"] = values["audience"] or str(values["public_url"])
     if not values["mail_from"].address:
         values["mail_from"] = Sender("", f"no-reply@{mail_domain(values['public_url'].host)}")
-    return Settings(**values, limits=limits, sources=sources)
+    return Settings(**values, limits=limits, oauth=oauth.clients(of_providers), sources=sources)
 
 
 def _contradictions(settings: Settings, faulty: set[str]) -> list[str]:
@@ -154,6 +160,10 @@ def _contradictions(settings: Settings, faulty: set[str]) -> list[str]:
     return [f"{PREFIX}{names[0].upper()}: {why}" for broken, names, why in rules if broken and not faulty & set(names)]
 
 
+def _is_known(name: str) -> bool:
+    return name in declared() or oauth.split(name) is not None
+
+
 def _unknown(name: str, prefix: str) -> str:
     """The fault of a name that no setting has, with the nearest one as it would be spelled there."""
     close = difflib.get_close_matches(name.lower().removeprefix(PREFIX.lower()), declared(), n=1)
@@ -180,7 +190,8 @@ def _read(path: str, variable: str, faults: list[str]) -> str | None:
 def _value(settings: Settings, known: Declared) -> Any:
     if known.name.startswith(LIMIT_PREFIX):
         return settings.limits[known.name.removeprefix(LIMIT_PREFIX)]
-    return getattr(settings, known.name)
+    found = oauth.split(known.name)
+    return getattr(settings.oauth[found[0]], found[1]) if found else getattr(settings, known.name)
 
 
 def _as_text(value: Any) -> str:

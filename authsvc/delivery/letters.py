@@ -37,6 +37,8 @@ LETTERS: Mapping[str, dict[str, str]] = {
     "code": {"code": "123456", "minutes": "10"},
     "factor_added": _SEEN | _FORGOT | {"factor": "Authenticator app"},
     "factor_removed": _SEEN | _FORGOT | {"factor": "Authenticator app"},
+    "identity_linked": _SEEN | _FORGOT | {"provider": "Google"},
+    "identity_unlinked": _SEEN | _FORGOT | {"provider": "Google"},
     "recovery_used": _SEEN | _FORGOT | {"left": "9"},
     "test": {"when": _SEEN["when"]},
 }

@@ -66,6 +66,7 @@ def undo(core: Core, challenge: Challenge, cause: Cause) -> None:
             raise Problem("email_taken")
         tx.users.change(restored.id, now, password_hash=None)
         tx.factors.remove_since(restored.id, challenge.created_at)  # not theirs
+        tx.identities.remove_all(restored.id, since=challenge.created_at)
         tx.users.estrange(restored.id, now)
         tx.sessions.end_all(restored.id, now)
         end_ways_in(tx, restored, now)
@@ -77,7 +78,8 @@ def undo(core: Core, challenge: Challenge, cause: Cause) -> None:
 
 def prove(tx: Tx, core: Core, user: User, cause: Cause) -> User:
     """The address was proved by another way in than its confirmation. If that is the first proof, whatever was set up
-    before may be a squatter's: password, phone number, sessions, links and a pending change of the address go."""
+    before may be a squatter's: password, phone number, sessions, factors, identities, links and a pending change of the
+    address go."""
     if user.email_verified_at is not None:
         return user
     now = core.world.now()
@@ -85,11 +87,13 @@ def prove(tx: Tx, core: Core, user: User, cause: Cause) -> User:
     pending = tx.challenges.end_of(user.id, CHANGE.purpose, now)
     tx.challenges.end_all(user.id, user.email_key, KINDS, now)
     factors = tx.factors.remove_all(user.id)
+    identities = tx.identities.remove_all(user.id)
     held = {
         "password": user.password_hash,
         "phone_number": user.phone_number,
         "sessions": sessions,
         "factors": factors,
+        "identities": identities,
         "email_change": pending,
     }
     dropped = [name for name, value in held.items() if value]

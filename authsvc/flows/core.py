@@ -10,6 +10,7 @@ from authsvc.primitives.buckets import MemoryBuckets
 from authsvc.primitives.jwts import AccessTokens
 from authsvc.primitives.keyring import Keyring
 from authsvc.primitives.passwords import Hasher
+from authsvc.providers.assembly import Providers
 from authsvc.store.sqlite import Store
 from authsvc.world import World
 
@@ -26,6 +27,7 @@ class Core:
     tokens: AccessTokens
     memory_buckets: MemoryBuckets
     cookies: Cookies
+    providers: Providers
 
     def close(self) -> None:
         """Finish, flush, and let go of the database."""

@@ -35,7 +35,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class NewUser:
-    """What an account begins with."""
+    """What an account begins with. `email_verified`: somebody whom we trust has proved the address."""
 
     email: Email
     name: str | None = None
@@ -43,6 +43,8 @@ class NewUser:
     locale: str | None = None
     metadata: Mapping[str, Any] | None = None
     roles: Sequence[str] = ()
+    picture: str | None = None
+    email_verified: bool = False
 
 
 def public(user: User, roles: Sequence[str], caps: Sequence[str]) -> dict[str, Any]:
@@ -88,11 +90,11 @@ def insert(tx: Tx, core: Core, new: NewUser, password_hash: str | None) -> User:
         id=ids.new(ids.USER, core.world),
         email=new.email.address,
         email_key=new.email.key,
-        email_verified_at=None,
+        email_verified_at=now if new.email_verified else None,
         phone_number=new.phone_number,
         phone_verified_at=None,
         name=new.name,
-        picture=None,
+        picture=new.picture,
         locale=new.locale,
         status=ACTIVE,
         password_hash=password_hash,

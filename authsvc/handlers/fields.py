@@ -10,10 +10,9 @@ from authsvc.http.shapes import Field
 from authsvc.primitives import emails, passwords
 from authsvc.primitives.emails import Email
 from authsvc.problems import Invalid
-from authsvc.rules import phones
+from authsvc.rules import phones, profiles
 
 METADATA_BYTES = 4_096
-PICTURE_LENGTH = 2_048
 
 
 def email(value: Any) -> Email:
@@ -41,14 +40,13 @@ def metadata(value: Any) -> dict[str, Any]:
     return value
 
 
-name = shapes.text(most=200)
-locale = shapes.matching(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}", "Use a language tag such as en or pt-BR (RFC 5646).", most=35)
-picture = shapes.matching(r"https?://[A-Za-z0-9._~:/?#\[\]!$&'()*+,;=%-]+", "Use an http(s) URL.", most=PICTURE_LENGTH)
+name = profiles.name
+locale = profiles.locale
 
 PROFILE = {
     "name": Field(shapes.nullable(name)),
     "locale": Field(shapes.nullable(locale)),
-    "picture": Field(shapes.nullable(picture)),
+    "picture": Field(shapes.nullable(profiles.picture)),
     "metadata": Field(metadata),
 }
 # What a user has but may not set: naming one of these is `forbidden`, not `unknown_field`.

@@ -31,12 +31,14 @@ class Cookie:
 
 @dataclass(frozen=True, slots=True)
 class Cookies:
-    """All that we set: the access token, the refresh token, which links this browser asked for, and that it is known."""
+    """All that we set: the access token, the refresh token, which links this browser asked for, that it is known, and
+    that it went to an OAuth provider."""
 
     access: Cookie
     refresh: Cookie
     magic: Cookie
     device: Cookie
+    oauth: Cookie
 
 
 def cookies(*, secure: bool, domain: str, mount: str) -> Cookies:
@@ -49,6 +51,8 @@ def cookies(*, secure: bool, domain: str, mount: str) -> Cookies:
         refresh=Cookie(ours + "authsvc_refresh", f"{mount}/token", "Strict", secure),
         magic=Cookie(ours + "authsvc_magic", f"{mount}/login/magic", "Lax", secure),  # a click in a mail comes from elsewhere
         device=Cookie(ours + "authsvc_device", f"{mount}/login", "Lax", secure),
+        # No sibling domain may plant it, or it could have a victim finish the sibling's own sign-in.
+        oauth=Cookie(("__Host-" if secure else "") + "authsvc_oauth", "/", "Lax", secure),
     )
 
 

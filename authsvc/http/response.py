@@ -56,6 +56,11 @@ def see_other(location: str, headers: Headers | None = None) -> Response:
     return Response(303, content_type="text/plain", headers=[("Location", location), *(headers or [])])
 
 
+def found(location: str, headers: Headers | None = None, value: Any = None) -> Response:
+    """302: to another site, and what a program would get that follows none (RFC 9110 section 15.4.3)."""
+    return Response(302, b"", "text/plain", [("Location", location), *(headers or [])], value)
+
+
 def refusal(problem: Problem, base_url: str, request_id: str) -> Response:
     """A problem as its caller sees it."""
     members: dict[str, Any] = {

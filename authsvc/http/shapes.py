@@ -28,10 +28,14 @@ class Field:
 
 
 class Shape:
-    """A set of named fields. `reserved` names exist but are not the caller's to set: naming one is `forbidden`."""
+    """A set of named fields. `reserved` names exist but are not the caller's to set: naming one is `forbidden`. `lenient`:
+    others are passed over; for what strangers send by a standard that lets them add their own (RFC 6749 section 4.1.2)."""
 
-    def __init__(self, fields: Mapping[str, Field], *, reserved: frozenset[str] = frozenset(), partial: bool = False) -> None:
+    def __init__(
+        self, fields: Mapping[str, Field], *, reserved: frozenset[str] = frozenset(), partial: bool = False, lenient: bool = False
+    ) -> None:
         self.fields = fields
+        self.lenient = lenient
         self.reserved = reserved
         self.partial = partial
         self.sensitive = frozenset(name for name, field in fields.items() if field.sensitive)
@@ -45,7 +49,7 @@ class Shape:
         """The parsed values, absent ones by their default (a partial shape leaves them out). Raises a Problem."""
         if self.reserved & values.keys():
             raise Problem(FORBIDDEN, f"Not yours to set: {', '.join(sorted(self.reserved & values.keys()))}.")
-        unknown = islice((name for name in values if name not in self.fields), MOST_UNKNOWN)
+        unknown = islice((name for name in values if not self.lenient and name not in self.fields), MOST_UNKNOWN)
         faults = [Fault(name[:100], "unknown_field", "There is no such field.") for name in unknown]
         parsed: dict[str, Any] = {}
         for name, field in self.fields.items():

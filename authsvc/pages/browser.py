@@ -10,8 +10,8 @@ from authsvc.flows.core import Core
 from authsvc.http.origins import CROSS_SITE
 from authsvc.http.request import Request
 from authsvc.http.response import Response, see_other
-from authsvc.pages import factors, forms, views
-from authsvc.pages.layout import retry_after
+from authsvc.pages import factors, forms, identities, views
+from authsvc.pages.layout import below, cookies_of, retry_after
 from authsvc.problems import Problem
 
 Refusal = Callable[[Core, Request, Problem], Response]
@@ -56,7 +56,7 @@ def _as_is(core: Core, request: Request, response: Response) -> Response:
 
 def _signed_in(core: Core, request: Request, response: Response) -> Response:
     """On to where the browser wanted to go, with its cookies."""
-    return see_other(response.value.get("redirect_to") or _below(core, ACCOUNT), response.headers)
+    return see_other(response.value.get("redirect_to") or below(core, ACCOUNT), response.headers)
 
 
 def _login_refused(core: Core, request: Request, problem: Problem) -> Response:
@@ -85,7 +85,7 @@ def _code_refused(core: Core, request: Request, problem: Problem) -> Response:
 
 def _verified(core: Core, request: Request, response: Response) -> Response:
     if request.caller is not None and request.caller.user.id == response.value["user"]["id"]:
-        return see_other(_below(core, f"{ACCOUNT}?done=verified"))
+        return see_other(below(core, f"{ACCOUNT}?done=verified"))
     return views.message(core, "Address confirmed", "Thank you. Your e-mail address is confirmed.", [(LOGIN, "Sign in")])
 
 
@@ -110,7 +110,7 @@ def _reset_refused(core: Core, request: Request, problem: Problem) -> Response:
 
 
 def _to_account(word: str) -> Callable[[Core, Request, Response], Response]:
-    return lambda core, _request, response: see_other(_below(core, f"{ACCOUNT}?done={word}"), _cookies(response))
+    return lambda core, _request, response: see_other(below(core, f"{ACCOUNT}?done={word}"), cookies_of(response))
 
 
 def _changed(core: Core, request: Request, response: Response) -> Response:
@@ -134,7 +134,7 @@ def _renewing(core: Core, request: Request) -> Response:
     """The cookie that renews a session goes along only where the browser came from ourselves."""
     if str(request.header("SEC_FETCH_SITE")).lower() in CROSS_SITE:
         return views.resume(core)
-    return see_other(_below(core, "/token/refresh"))
+    return see_other(below(core, "/token/refresh"))
 
 
 def _reauthentication_refused(core: Core, request: Request, problem: Problem) -> Response:
@@ -144,25 +144,17 @@ def _reauthentication_refused(core: Core, request: Request, problem: Problem) ->
 
 
 def _renewed(core: Core, request: Request, response: Response) -> Response:
-    return see_other(_below(core, ACCOUNT), _cookies(response))
+    return see_other(below(core, ACCOUNT), cookies_of(response))
 
 
 def _not_renewed(core: Core, request: Request, problem: Problem) -> Response:
     if problem.status != 401:
         return problem_page(core, request, problem)
-    return see_other(_below(core, LOGIN), [core.cookies.access.clear(), core.cookies.refresh.clear()])
+    return see_other(below(core, LOGIN), [core.cookies.access.clear(), core.cookies.refresh.clear()])
 
 
 def _left(core: Core, request: Request, response: Response) -> Response:
-    return see_other(_below(core, LOGIN), _cookies(response))
-
-
-def _below(core: Core, path: str) -> str:
-    return core.settings.public_url.path + path
-
-
-def _cookies(response: Response) -> list[tuple[str, str]]:
-    return [header for header in response.headers if header[0] == "Set-Cookie"]
+    return see_other(below(core, LOGIN), cookies_of(response))
 
 
 def _or_second_step(refused: Refusal) -> Refusal:
@@ -181,7 +173,7 @@ def _stepped(core: Core, request: Request, response: Response) -> Response:
     if "access_token" in response.value:
         return _signed_in(core, request, response)
     codes = response.value.get("recovery_codes")
-    return factors.recovery(core, codes) if codes else see_other(_below(core, f"{ACCOUNT}?done=factor"))
+    return factors.recovery(core, codes) if codes else see_other(below(core, f"{ACCOUNT}?done=factor"))
 
 
 def _step_refused(core: Core, request: Request, problem: Problem) -> Response:
@@ -215,6 +207,10 @@ def _text(request: Request, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+OAUTH_START = Page(_as_is, identities.refused)
+OAUTH_CALLBACK = Page(identities.came_back, _or_second_step(identities.refused))
+LINK_FORM = Page(identities.leave, _account_refused)
+UNLINK_FORM = Page(_to_account("unlinked"), _account_refused)
 SHOWN = Page(_as_is, problem_page)
 LOGIN_FORM = Page(_signed_in, _or_second_step(_login_refused))
 REGISTER_FORM = Page(_registered, views.register)

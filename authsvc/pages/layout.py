@@ -33,3 +33,13 @@ def piece(core: Core, template: str, /, **values: object) -> Safe:
 
 def retry_after(problem: Problem | None) -> Headers:
     return [("Retry-After", str(problem.retry_after))] if problem and problem.retry_after is not None else []
+
+
+def below(core: Core, path: str) -> str:
+    """A path of ours as browsers see it."""
+    return core.settings.public_url.path + path
+
+
+def cookies_of(response: Response) -> Headers:
+    """What an answer wants the browser to keep."""
+    return [header for header in response.headers if header[0] == "Set-Cookie"]

@@ -11,6 +11,7 @@ from authsvc.flows.users import timestamp
 from authsvc.http.html import EMPTY, Safe, join, text
 from authsvc.http.request import Request
 from authsvc.http.response import Headers, Response
+from authsvc.pages import identities
 from authsvc.pages.factors import prove, section
 from authsvc.pages.forms import field, hidden, notice, username
 from authsvc.pages.layout import page, piece
@@ -31,6 +32,8 @@ DONE = {
     "again": "Thank you. You can go on now.",
     "factor": "The second factor is set up.",
     "removed": "The second factor was removed.",
+    "linked": "You can sign in that way now.",
+    "unlinked": "You cannot sign in that way any more.",
 }
 
 
@@ -44,6 +47,7 @@ def login(core: Core, request: Request, problem: Problem | None = None, *, by_li
         password=field(core, request, problem, "password", "Password", type="password", autocomplete="current-password"),
         magic_email=_email(core, request, problem if by_link else None, id="magic_email"),
         redirect_to=hidden("redirect_to", redirect_to),
+        providers=identities.buttons(core, _query(redirect_to)),
     )
     return page(core, "Sign in", content, problem)
 
@@ -61,6 +65,7 @@ def register(core: Core, request: Request, problem: Problem | None = None) -> Re
         email=_email(core, request, problem),
         name=field(core, request, problem, "name", "Name (if you like)", autocomplete="name", optional=True),
         password=_new_password(core, request, problem, "password"),
+        providers=identities.buttons(core, _query(_redirect(request))),
     )
     return page(core, "Create an account", content, problem)
 
@@ -121,6 +126,7 @@ def reauthenticate(core: Core, request: Request, problem: Problem | None = None)
         "reauthenticate",
         username=username(request.caller.user.email if request.caller else ""),
         password=field(core, request, problem, "password", "Password", type="password", autocomplete="current-password"),
+        providers=identities.again(core, request),
     )
     return page(core, "Is it you?", content, problem)
 
@@ -147,6 +153,7 @@ def account(core: Core, request: Request, problem: Problem | None = None) -> Res
         else EMPTY,
         new_password=_new_password(core, request, problem, "new_password"),
         factors=section(core, request, problem),
+        identities=identities.section(core, request),
         password_button="Change the password" if current else "Set a password",
         sessions=join(_session(core, session, request) for session in sessions.page(core, user.id, before=NEWEST, limit=MOST_SESSIONS)),
     )

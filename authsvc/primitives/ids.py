@@ -17,6 +17,7 @@ CHALLENGE = "chl"
 DELIVERY = "dlv"
 FACTOR = "fac"
 RECOVERY = "rcv"
+IDENTITY = "idn"
 
 # Two digits, ten bits, at a time.
 _PAIRS = [high + low for high in ALPHABET for low in ALPHABET]

@@ -11,6 +11,7 @@ SEND_SECONDS = 30  # between two codes for the same thing
 
 EMAIL = "email"
 SMS = "sms"
+PROVIDER = "oauth"
 
 MINUTE = 60
 HOUR = 60 * MINUTE
@@ -39,10 +40,13 @@ LOGIN = Kind("login", "", 5 * MINUTE)
 FACTOR = Kind("factor", "", 10 * MINUTE, has_code=True)
 SMS_SECONDS = 5 * MINUTE  # an SMS code counts for less long
 
+# Somebody is at an OAuth provider and will come back; its token is the `state`, its target the provider.
+OAUTH = Kind("oauth", "", 10 * MINUTE)
+
 # Somebody registers an address that has an account: no link, only the same work as for one that has none.
 TAKEN = Kind("taken", "", 10 * MINUTE)
 
-KINDS: Mapping[str, Kind] = {kind.purpose: kind for kind in (VERIFY, CHANGE, UNDO, MAGIC, RESET, SET_PASSWORD, TAKEN, LOGIN, FACTOR)}
+KINDS: Mapping[str, Kind] = {kind.purpose: kind for kind in (VERIFY, CHANGE, UNDO, MAGIC, RESET, SET_PASSWORD, TAKEN, LOGIN, FACTOR, OAUTH)}
 
 # What lets somebody in or sets a password: it ends when the password is set.
 WAYS_IN = (MAGIC, RESET, SET_PASSWORD, LOGIN)

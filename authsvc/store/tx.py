@@ -10,6 +10,7 @@ from authsvc.store.buckets import Buckets
 from authsvc.store.challenges import Challenges
 from authsvc.store.events import Events
 from authsvc.store.factors import Factors
+from authsvc.store.identities import Identities
 from authsvc.store.outbox import Outbox
 from authsvc.store.readiness import Readiness
 from authsvc.store.sessions import Sessions
@@ -54,6 +55,10 @@ class Tx:
     @cached_property
     def factors(self) -> Factors:
         return Factors(self._connection)
+
+    @cached_property
+    def identities(self) -> Identities:
+        return Identities(self._connection)
 
     @cached_property
     def outbox(self) -> Outbox:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 import authsvc
+from authsvc.config import oauth
 from authsvc.config.settings import declared
 from authsvc.routes import ROUTES
 from tests.cli.conftest import Cli
@@ -56,6 +57,7 @@ def test_config_as_markdown_is_the_table_of_defaults(cli: Cli) -> None:
 
     assert (ran.status, ran.err) == (0, "")
     expected = [[f"`{known.variable}`", f"`{known.default}`" if known.default else "empty"] for known in declared().values()]
+    expected += [[f"`{part['name']}`", f"`{part['default']}`" if part["default"] else "empty"] for part in oauth.documented()]
     assert [row[:2] for row in rows(ran.out)] == expected
     cli.environ.clear()
     assert cli("config", "--markdown").out == ran.out

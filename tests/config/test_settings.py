@@ -74,6 +74,7 @@ def test_the_default_limits_are_those_of_the_attack_list() -> None:
         "sms_prefix": (Limit(100, 3_600), "number range"),
         "sms_day": (Limit(1_000, 86_400), "everyone"),
         "link": (Limit(20, 60), "network"),
+        "oauth": (Limit(30, 60), "network"),
         "factor": (Limit(30, 3_600), "session"),
         "reset_token": (Limit(20, 60), "network"),
         "code_account": (Limit(20, 86_400), "account"),

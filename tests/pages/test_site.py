@@ -23,6 +23,12 @@ KINDS = {
     ".ico": "image/x-icon",
 }
 TEMPLATES = {
+    "identities",
+    "identity",
+    "leave",
+    "link",
+    "provider",
+    "providers",
     "add_sms",
     "add_email",
     "renew",
