@@ -7,12 +7,13 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from authsvc.cli import mail, outbox, serve, show, sms, users
+from authsvc.cli import audit, db, mail, outbox, serve, show, sms, users
 from authsvc.config import sources
 from authsvc.delivery.letters import LETTERS
 from authsvc.problems import Invalid, Problem, Refused
 
 FAILED = 1
+CHECKS = {"audit": audit.verify, "db": db.stats}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,6 +80,9 @@ def parser() -> ArgumentParser:
     _add_outbox_commands(commands.add_parser("outbox", help="what waits to be delivered, or was given up"))
     _add_sms_commands(commands.add_parser("sms", help="what was sent, and whether it was used"))
     _add_mail_commands(commands.add_parser("mail", help="letters, and whether they get out"))
+    for name, act, meaning in (("audit", "verify", "whether the audit trail is whole"), ("db", "stats", "how large the database is")):
+        acts = commands.add_parser(name, help=meaning).add_subparsers(dest="act", required=True, metavar="ACT")
+        acts.add_parser(act, help=meaning).add_argument("--json", action="store_true", help="one JSON object")
     return top
 
 
@@ -145,6 +149,8 @@ def _run(arguments: Namespace) -> int:
         outbox.run(sources.from_environment(), arguments)
     elif arguments.command == "sms":
         sms.COMMANDS[arguments.act](sources.from_environment(), arguments)
+    elif arguments.command in CHECKS:
+        return CHECKS[arguments.command](sources.from_environment(), arguments)
     elif arguments.command == "mail":
         mail.COMMANDS[arguments.act](sources.from_environment(), arguments)
     else:

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A kind of thing that happens to an account, in the past tense."""
+    """A kind of thing that happens to an account, in the past tense. `internal`: of no concern to the account's owner."""
 
     name: str
     meaning: str
+    internal: bool = False
 
 
 USER_REGISTERED = Event("user.registered", "Somebody made an account for themselves.")
@@ -44,7 +45,7 @@ IDENTITY_LINKED = Event("identity.linked", "An identity at an OAuth provider was
 IDENTITY_UNLINKED = Event("identity.unlinked", "An identity at an OAuth provider was unlinked; `data.provider` names it.")
 ACCOUNT_RECLAIMED = Event("account.reclaimed", "An address was proved by another way in: what had been set up before was dropped.")
 LIMIT_HIT = Event("limit.hit", "Something was not done because of a limit on its effects; `data.limit` names it.")
-DELIVERY_FAILED = Event("delivery.failed", "A message was given up; `data.error` says why.")
+DELIVERY_FAILED = Event("delivery.failed", "A message was given up; `data.error` says why.", internal=True)
 
 EVENTS: tuple[Event, ...] = tuple(value for value in globals().values() if isinstance(value, Event))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from authsvc.flows.core import Core
-from authsvc.handlers import addresses, login, magic, mfa, oauth, otp, pages, resets, service, sessions, tokens, users
+from authsvc.handlers import addresses, audit, login, magic, mfa, oauth, otp, pages, resets, service, sessions, tokens, users
 from authsvc.handlers.redirects import REDIRECT
 from authsvc.http.request import Request
 from authsvc.http.response import Response
@@ -18,6 +18,7 @@ from authsvc.rules.access import (
     ANYONE,
     ENROLLING,
     ENROLLING_LATELY,
+    OWN_OR_AUDITOR,
     SIGNED_IN,
     SIGNED_IN_LATELY,
     TOKEN_HOLDER,
@@ -34,7 +35,7 @@ UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 @dataclass(frozen=True, slots=True)
 class Route:
     """One line of the table. `changes` marks a GET that changes state by a cookie, and so is guarded like a POST; `waits`
-    one that may wait, for the disk or for others, though it is not. `foreign`: other sites may send forms here. `page` is
+    one that may wait, for the disk or for others, or work for long, though it is not. `foreign`: other sites may send forms here. `page` is
     how the route looks in a browser; without one, all get JSON."""
 
     method: str
@@ -125,6 +126,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/sessions", sessions.page, SIGNED_IN, query=sessions.PAGE),
     Route("DELETE", "/sessions", sessions.end_all, SIGNED_IN, query=sessions.END_ALL, page=browser.SESSIONS_FORM),
     Route("DELETE", "/sessions/:session_id", sessions.end, SIGNED_IN, page=browser.SESSION_FORM),
+    Route("GET", "/audit/logs", audit.logs, OWN_OR_AUDITOR, query=audit.LOGS, waits=True),
+    Route("GET", "/audit/verify", audit.verify, holder_of(audit.CAP), query=audit.VERIFY, waits=True),
     Route("GET", "/assets/:name", pages.file, ANYONE),
     Route("GET", "/healthz", service.healthz, ANYONE, ()),
     Route("GET", "/readyz", service.readyz, ANYONE, waits=True),

@@ -15,7 +15,7 @@ from authsvc.http import body, proxies
 from authsvc.http.negotiation import wants_page
 from authsvc.http.origins import Origins
 from authsvc.http.request import Request, request_id
-from authsvc.http.response import STATUS_LINES, Response, challenge, nothing, refusal
+from authsvc.http.response import STATUS_LINES, Response, Streamed, challenge, nothing, refusal
 from authsvc.http.router import Router
 from authsvc.pages.browser import problem_page
 from authsvc.primitives import refresh
@@ -42,10 +42,24 @@ class Wsgi:
         started = self._core.world.monotonic()
         request = Request(environ, request_id(environ, self._core.world.random_bytes))
         route, response = self._guarded(request)
-        content = b"" if request.method == "HEAD" else response.body
+        streamed = self._streamed(request, route, response, started) if response.stream is not None else None
         start_response(STATUS_LINES[response.status], self._headers(request, response))
-        self._access_log.write(request, route, response, self._core.world.monotonic() - started)
-        return [content]
+        if streamed and request.method != "HEAD":
+            return streamed
+        if streamed:
+            streamed.close()
+        else:
+            self._access_log.write(request, route, response, self._core.world.monotonic() - started)
+        return [b"" if request.method == "HEAD" else response.body]
+
+    def _streamed(self, request: Request, route: Route | None, response: Response, started: float) -> Streamed:
+        """The body of a streamed answer; its line goes into the access log when it ends."""
+        core = self._core
+        return Streamed(
+            response.stream or iter(()),
+            lambda: core.world.log(f"{request.id}: the stream broke off\n{traceback.format_exc()}"),
+            lambda: self._access_log.write(request, route, response, core.world.monotonic() - started),
+        )
 
     def is_quick(self, method: str, path: str) -> bool:
         """Whether the route of this path never waits. A path that is no route may be one after the host has cleaned it."""
@@ -176,7 +190,8 @@ class Wsgi:
         headers += self._origins.headers(request.environ)
         if response.content_type is not None:
             headers.append(("Content-Type", response.content_type))
-            headers.append(("Content-Length", str(len(response.body))))
+            if response.stream is None:
+                headers.append(("Content-Length", str(len(response.body))))
         return headers
 
 

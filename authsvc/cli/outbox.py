@@ -35,6 +35,8 @@ def work(settings: Settings, *, once: bool) -> int:
         if once:
             while found.run_once():
                 pass
+            while found.housekeeping.run_once():
+                pass
             return 0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: found.ask_to_stop())

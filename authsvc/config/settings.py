@@ -142,6 +142,10 @@ class Settings:
     cookie_domain: str = setting("", parse.text, "Domain of the access cookie; empty: this host only")
     allow_http: bool = setting("no", parse.flag, "`yes` lets production run on a plain http:// public URL inside a private network")
     log: str = setting("text", parse.choice("text", "json"), "form of the log on standard error")
+    audit_days: int = setting("365", parse.count(1, 36_500), "how many days a row of the audit trail is kept")
+    audit_max_mib: int = setting(
+        "1024", parse.count(1, 1_048_576), "about how much of the file the audit trail may take; the oldest rows go"
+    )
     limits: Mapping[str, Limit] = field(default_factory=dict)
     oauth: Mapping[str, OAuthClient] = field(default_factory=dict)  # AUTHSVC_OAUTH_<NAME>_<PART>, by name
     sources: Mapping[str, str] = field(default_factory=dict)

@@ -1,8 +1,9 @@
-"""Which couriers there are, put together from the settings."""
+"""Which couriers there are, and the housekeeping beside them, put together from the settings."""
 
 from __future__ import annotations
 
 from authsvc.config.settings import Settings
+from authsvc.delivery.housekeeping import Housekeeping
 from authsvc.delivery.mail import MailCourier
 from authsvc.delivery.senders import ConsoleSender, FolderSender, Sender
 from authsvc.delivery.sms import SmsCourier
@@ -32,4 +33,5 @@ def deliveries(settings: Settings, world: World, keyring: Keyring, store: Store)
     """All that is delivered by this process, if its threads are wanted."""
     mail = mail_courier(settings, world, keyring, store)
     couriers: list[Courier] = [mail, SmsCourier(settings, world, keyring, store, mail.letters)]
-    return Deliveries(world, [Worker(store, world, courier) for courier in couriers], in_threads=settings.delivery == "threads")
+    workers = [Worker(store, world, courier) for courier in couriers]
+    return Deliveries(world, workers, Housekeeping(settings, world, keyring, store), in_threads=settings.delivery == "threads")

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Sequence
 
+from authsvc.delivery.housekeeping import Housekeeping
 from authsvc.delivery.worker import Worker
 from authsvc.world import World
 
@@ -13,11 +14,13 @@ STOP_SECONDS = 10.0
 
 
 class Deliveries:
-    """All workers of an app, a thread for each once `run_here` was called."""
+    """All workers of an app and its housekeeping, a thread for each once `run_here` was called."""
 
-    def __init__(self, world: World, workers: Sequence[Worker], *, in_threads: bool) -> None:
+    def __init__(self, world: World, workers: Sequence[Worker], housekeeping: Housekeeping, *, in_threads: bool) -> None:
         self._world = world
         self.workers = workers
+        self.housekeeping = housekeeping
+        self._runners: Sequence[Worker | Housekeeping] = (*workers, housekeeping)
         self._in_threads = in_threads
         self._starters: dict[int, object] = {}  # by process; a lock could be left held in a child by a fork
         self._threads: list[threading.Thread] = []
@@ -45,8 +48,8 @@ class Deliveries:
         """Let the running batches end, then end the threads."""
         threads = self._threads if os.getpid() in self._starters else []
         self._in_threads = False
-        for worker in self.workers:
-            worker.stop()
+        for runner in self._runners:
+            runner.stop()
         for thread in threads:
             thread.join(STOP_SECONDS)
         self._threads = []
@@ -58,6 +61,6 @@ class Deliveries:
             return
         if len(self._starters) > 1:
             self._world.renew()
-        self._threads = [threading.Thread(target=worker.run, name=f"delivery {worker.kind}", daemon=True) for worker in self.workers]
+        self._threads = [threading.Thread(target=runner.run, name=f"delivery {runner.kind}", daemon=True) for runner in self._runners]
         for thread in self._threads:
             thread.start()

@@ -27,6 +27,13 @@ def wants_json_only(environ: Mapping[str, Any]) -> bool:
     return str(environ.get("HTTP_ACCEPT", "")).strip().lower() == JSON
 
 
+def preferred(environ: Mapping[str, Any], *kinds: str) -> str | None:
+    """Which of these is named and liked more than the others and no less than JSON; None: JSON it is."""
+    ranked = _ranked(str(environ.get("HTTP_ACCEPT", ""))[:MAX_HEADER].lower())
+    best = max(kinds, key=lambda kind: ranked.get(kind, 0.0))
+    return best if ranked.get(best, 0.0) > 0 and ranked[best] >= ranked.get(JSON, 0.0) else None
+
+
 def only_looks(environ: Mapping[str, Any]) -> bool:
     """Whether it is a HEAD, or a browser that loads ahead of a click that may never come."""
     purpose = f"{environ.get('HTTP_SEC_PURPOSE', '')} {environ.get('HTTP_PURPOSE', '')} {environ.get('HTTP_X_MOZ', '')}".lower()

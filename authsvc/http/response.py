@@ -1,8 +1,9 @@
-"""Answers: JSON, nothing, or a problem (RFC 9457)."""
+"""Answers: JSON, nothing, a problem (RFC 9457), or a stream of bytes."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -22,12 +23,15 @@ API_SECURITY: Headers = [
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
     ("Vary", "Origin"),
 ]
+# The same, where the form of the data depends on what is accepted.
+NEGOTIATED: Headers = [*API_SECURITY[:-1], ("Vary", "Accept, Origin")]
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 @dataclass(slots=True)
 class Response:
-    """A status, a body and headers. Length, security headers and cookies of failure are wsgi.py's business."""
+    """A status, a body and headers. Length, security headers and cookies of failure are wsgi.py's business. `stream` takes
+    the place of the body where nobody knows how long it gets; it is closed in the end."""
 
     status: int = 200
     body: bytes = b""
@@ -35,6 +39,7 @@ class Response:
     headers: Headers = field(default_factory=list)
     value: Any = None  # what the JSON says, for the page that says it to a person
     security: Headers = field(default_factory=lambda: API_SECURITY)
+    stream: Iterator[bytes] | None = None
 
 
 # Compact JSON; one encoder, since making one costs as much as using it.
@@ -49,6 +54,38 @@ def answer(value: Any, status: int = 200, headers: Headers | None = None) -> Res
 def nothing(headers: Headers | None = None) -> Response:
     """204: done, and nothing to say."""
     return Response(NO_CONTENT, headers=headers or [])
+
+
+class Streamed:
+    """The body of a streamed answer, as a WSGI host takes it: `failed` is told of what goes wrong on the way, `ended` once
+    that it is over, read to its end or not. What went wrong is raised again, so that the host breaks the connection off:
+    a stream that ended too early must not look whole."""
+
+    def __init__(self, chunks: Iterator[bytes], failed: Callable[[], None], ended: Callable[[], None]) -> None:
+        self._chunks = chunks
+        self._failed = failed
+        self._ended: Callable[[], None] | None = ended
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._chunks)
+        except StopIteration:
+            raise
+        except Exception:
+            self._failed()
+            raise
+
+    def close(self) -> None:
+        """Called by the host (PEP 3333), also when the client has gone."""
+        ended, self._ended = self._ended, None
+        if ended:
+            close = getattr(self._chunks, "close", None)
+            if close:
+                close()
+            ended()
 
 
 def see_other(location: str, headers: Headers | None = None) -> Response:

@@ -28,6 +28,8 @@ class Purpose(StrEnum):
     RECOVERY = "recovery code"
     AUDIT = "audit row"
     PERSONAL = "personal data of an audit row"
+    SEAL = "seal of audit rows"
+    PRUNED = "edge of forgotten audit rows"
     BUCKET = "bucket key"
 
 

@@ -52,6 +52,7 @@ SIGNED_IN = Who("signed in")
 SIGNED_IN_LATELY = Who("signed in, lately", fresh=True)
 ENROLLING = Who("signed in", enrols=True)
 ENROLLING_LATELY = Who("signed in, lately", enrols=True, fresh=True)
+OWN_OR_AUDITOR = Who("signed in: own events; audit:read: all")  # which of the two it is, the handler sees by the query
 TOKEN_HOLDER = Who("holder of a token", signed_in=False, token=True)
 
 

@@ -56,6 +56,11 @@ class Events:
         self._connection.execute(_INSERT, row)
 
 
+def is_erased(row: Row) -> bool:
+    """Whether the personal data was taken out, the salt too: what stays does not show whose it was."""
+    return all(row[name] is None for name in PERSONAL)
+
+
 def personal_mac(key: Key, row: Row) -> str:
     """The MAC over the personal columns. Salted, so that once they are erased it cannot be used to guess them."""
     return encode(key.derive(Purpose.PERSONAL, *_parts(row, PERSONAL)))

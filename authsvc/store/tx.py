@@ -9,12 +9,16 @@ from authsvc.primitives.keyring import Keyring
 from authsvc.store.buckets import Buckets
 from authsvc.store.challenges import Challenges
 from authsvc.store.events import Events
+from authsvc.store.expiry import Expired
 from authsvc.store.factors import Factors
 from authsvc.store.identities import Identities
 from authsvc.store.outbox import Outbox
 from authsvc.store.readiness import Readiness
+from authsvc.store.seals import Seals
 from authsvc.store.sessions import Sessions
 from authsvc.store.sms_counts import SmsCounts
+from authsvc.store.stats import Stats
+from authsvc.store.trail import Trail
 from authsvc.store.users import Users
 from authsvc.world import World
 
@@ -45,6 +49,14 @@ class Tx:
         return Events(self._connection, self._keyring, self._world)
 
     @cached_property
+    def trail(self) -> Trail:
+        return Trail(self._connection)
+
+    @cached_property
+    def seals(self) -> Seals:
+        return Seals(self._connection)
+
+    @cached_property
     def buckets(self) -> Buckets:
         return Buckets(self._connection, self._keyring)
 
@@ -71,6 +83,14 @@ class Tx:
     @cached_property
     def readiness(self) -> Readiness:
         return Readiness(self._connection)
+
+    @cached_property
+    def expired(self) -> Expired:
+        return Expired(self._connection)
+
+    @cached_property
+    def stats(self) -> Stats:
+        return Stats(self._connection)
 
     def _note_work(self) -> None:
         self.has_work = True

@@ -1,0 +1,31 @@
+"""`authsvc audit verify`: whether every row of the audit trail is there and as it was written."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+
+from authsvc.app import assemble
+from authsvc.config.settings import Settings
+from authsvc.flows import verification
+from authsvc.handlers.audit import seen
+from authsvc.world import World
+
+FOUND_BAD = 1
+
+
+def verify(settings: Settings, arguments: Namespace) -> int:
+    """Check all of it, beside a running server or without one. Exit status 1 when something does not fit."""
+    core = assemble(settings, World())
+    try:
+        verdict = verification.verify(core)
+    finally:
+        core.close()
+    bad = verdict.first_bad
+    if arguments.json:
+        print(json.dumps(seen(verdict)))
+    elif bad is None:
+        print(f"ok: {verdict.rows} rows, sealed through {verdict.sealed_through}")
+    else:
+        print(f"not ok: row {bad.seq} ({bad.id or 'not there'}): {bad.reason}")
+    return FOUND_BAD if bad else 0

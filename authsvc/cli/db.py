@@ -1,0 +1,36 @@
+"""`authsvc db stats`: how large the database is, and what lies in it."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+
+from authsvc.app import assemble
+from authsvc.config.settings import Settings
+from authsvc.flows.sizes import sizes
+from authsvc.world import World
+
+MIB = 1_048_576
+
+
+def stats(settings: Settings, arguments: Namespace) -> int:
+    """The file, and a line for each table. Counting the rows of a large one takes a while."""
+    core = assemble(settings, World())
+    try:
+        found = sizes(core)
+    finally:
+        core.close()
+    if arguments.json:
+        print(json.dumps(found))
+        return 0
+    print(
+        f"{found['path']}: {_mib(found['file_bytes'])}, {_mib(found['free_bytes'])} of it free; write-ahead log {_mib(found['wal_bytes'])}"
+    )
+    for table in found["tables"]:
+        since = f"  since {table['oldest_at']}" if table["oldest_at"] else ""
+        print(f"{table['name']:20} {table['rows']:12}{since}")
+    return 0
+
+
+def _mib(count: int) -> str:
+    return f"{count / MIB:.1f} MiB"
