@@ -50,22 +50,20 @@ def actions(core: Core, name: str) -> tuple[str, ...]:
 
 def public(row: Row, seen_by: str | None = None) -> dict[str, Any]:
     """The item of the contract. `seen_by`: as this user sees it, to whom nobody else's personal data are shown."""
-    shown = seen_by is None or row["actor_id"] == seen_by
+    told = {name: _text(value) for name, value in row.items()}
+    if seen_by is not None and row["actor_id"] != seen_by:
+        told |= dict.fromkeys(("actor_id", "actor_label", "session_id", "ip", "user_agent", "request_id"))
     return {
-        "id": row["id"],
+        "id": told["id"],
         "at": _time(row["at"]),
-        "action": row["action"],
-        "outcome": row["outcome"],
-        "actor": {
-            "type": row["actor_type"],
-            "id": row["actor_id"] if shown else None,
-            "label": row["actor_label"] if shown else None,
-        },
-        "subject": row["subject"],
-        "session_id": row["session_id"] if shown else None,
-        "ip": row["ip"] if shown else None,
-        "user_agent": row["user_agent"] if shown else None,
-        "request_id": row["request_id"] if shown else None,
+        "action": told["action"],
+        "outcome": told["outcome"],
+        "actor": {"type": told["actor_type"], "id": told["actor_id"], "label": told["actor_label"]},
+        "subject": told["subject"],
+        "session_id": told["session_id"],
+        "ip": told["ip"],
+        "user_agent": told["user_agent"],
+        "request_id": told["request_id"],
         "data": _data(row["data"]),
     }
 
@@ -79,8 +77,12 @@ def _cursor(rows: list[Row]) -> str | None:
     return str(rows[0]["id"]) if rows else None
 
 
-def _time(value: Any) -> Any:
+def _text(value: Any) -> str | None:
     """What somebody has put there in its place is shown as it is: /audit/verify judges it."""
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+def _time(value: Any) -> str | None:
     try:
         return timestamp(value)
     except (TypeError, ValueError, OverflowError, OSError):

@@ -125,7 +125,8 @@ def _bad_seal(keyring: Keyring, place: Place, seal: Seal, rows: Sequence[Row]) -
     marks = seals.marks(taken_in)
     if genuine and marks == seal.marks:
         return bad
-    moved = None if genuine else _first_moved(rows, marks, seal.marks)
+    consistent = len(seal.marks) == (seal.through_seq - place.seq) * MARK_LENGTH
+    moved = _first_moved(rows, marks, seal.marks) if consistent and not genuine else None
     found = [each for each in (bad, moved) if each]
     return min(found, key=lambda each: each.seq) if found else itself
 
