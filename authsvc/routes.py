@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from authsvc.flows.core import Core
-from authsvc.handlers import addresses, audit, login, magic, mfa, oauth, otp, pages, resets, service, sessions, tokens, users
+from authsvc.handlers import addresses, audit, login, magic, mfa, oauth, otp, pages, resets, service, sessions, tokens, users, webhooks
 from authsvc.handlers.redirects import REDIRECT
 from authsvc.http.request import Request
 from authsvc.http.response import Response
@@ -128,6 +128,16 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/sessions/:session_id", sessions.end, SIGNED_IN, page=browser.SESSION_FORM),
     Route("GET", "/audit/logs", audit.logs, OWN_OR_AUDITOR, query=audit.LOGS, waits=True),
     Route("GET", "/audit/verify", audit.verify, holder_of(audit.CAP), query=audit.VERIFY, waits=True),
+    Route("GET", "/webhooks", webhooks.listing, holder_of("webhooks:write")),
+    Route("POST", "/webhooks", webhooks.create, holder_of("webhooks:write"), body=webhooks.NEW),
+    Route("GET", "/webhooks/:webhook_id", webhooks.get, holder_of("webhooks:write")),
+    Route("PUT", "/webhooks/:webhook_id", webhooks.change, holder_of("webhooks:write"), body=webhooks.CHANGE),
+    Route("DELETE", "/webhooks/:webhook_id", webhooks.remove, holder_of("webhooks:write")),
+    Route("POST", "/webhooks/:webhook_id/rotate-secret", webhooks.rotate_secret, holder_of("webhooks:write")),
+    Route("POST", "/webhooks/:webhook_id/test", webhooks.test, holder_of("webhooks:write")),
+    Route("GET", "/webhooks/:webhook_id/deliveries", webhooks.deliveries, holder_of("webhooks:write"), query=webhooks.PAGE),
+    Route("POST", "/deliveries/:delivery_id/retry", webhooks.retry, holder_of("webhooks:write")),
+    Route("GET", "/events", webhooks.events, holder_of("events:read"), query=webhooks.FEED),
     Route("GET", "/assets/:name", pages.file, ANYONE),
     Route("GET", "/healthz", service.healthz, ANYONE, ()),
     Route("GET", "/readyz", service.readyz, ANYONE, waits=True),

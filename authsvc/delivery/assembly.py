@@ -8,11 +8,14 @@ from authsvc.delivery.mail import MailCourier
 from authsvc.delivery.senders import ConsoleSender, FolderSender, Sender
 from authsvc.delivery.sms import SmsCourier
 from authsvc.delivery.smtp import SmtpSender
-from authsvc.delivery.threads import Deliveries
+from authsvc.delivery.threads import Deliveries, Runner
+from authsvc.delivery.webhooks import WebhookWorker
 from authsvc.delivery.worker import Courier, Worker
 from authsvc.primitives.keyring import Keyring
 from authsvc.store.sqlite import Store
 from authsvc.world import World
+
+WEBHOOK_THREADS = 4  # of a process: so many receivers can be slow at a time before others wait
 
 
 def mail_sender(settings: Settings, world: World) -> Sender:
@@ -33,5 +36,6 @@ def deliveries(settings: Settings, world: World, keyring: Keyring, store: Store)
     """All that is delivered by this process, if its threads are wanted."""
     mail = mail_courier(settings, world, keyring, store)
     couriers: list[Courier] = [mail, SmsCourier(settings, world, keyring, store, mail.letters)]
-    workers = [Worker(store, world, courier) for courier in couriers]
+    workers: list[Runner] = [Worker(store, world, courier) for courier in couriers]
+    workers += [WebhookWorker(settings, world, keyring, store) for _ in range(WEBHOOK_THREADS)]
     return Deliveries(world, workers, Housekeeping(settings, world, keyring, store), in_threads=settings.delivery == "threads")

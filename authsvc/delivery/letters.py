@@ -39,6 +39,7 @@ LETTERS: Mapping[str, dict[str, str]] = {
     "factor_removed": _SEEN | _FORGOT | {"factor": "Authenticator app"},
     "identity_linked": _SEEN | _FORGOT | {"provider": "Google"},
     "identity_unlinked": _SEEN | _FORGOT | {"provider": "Google"},
+    "webhook_disabled": {"when": _SEEN["when"], "url": "hooks.example.com", "error": "answered 500"},
     "recovery_used": _SEEN | _FORGOT | {"left": "9"},
     "test": {"when": _SEEN["when"]},
 }

@@ -5,22 +5,35 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from typing import Protocol
 
 from authsvc.delivery.housekeeping import Housekeeping
-from authsvc.delivery.worker import Worker
 from authsvc.world import World
 
 STOP_SECONDS = 10.0
 
 
+class Runner(Protocol):
+    """Something that works until it is stopped."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def run_once(self) -> int: ...
+
+    def run(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
 class Deliveries:
     """All workers of an app and its housekeeping, a thread for each once `run_here` was called."""
 
-    def __init__(self, world: World, workers: Sequence[Worker], housekeeping: Housekeeping, *, in_threads: bool) -> None:
+    def __init__(self, world: World, workers: Sequence[Runner], housekeeping: Housekeeping, *, in_threads: bool) -> None:
         self._world = world
         self.workers = workers
         self.housekeeping = housekeeping
-        self._runners: Sequence[Worker | Housekeeping] = (*workers, housekeeping)
+        self._runners: Sequence[Runner] = (*workers, housekeeping)
         self._in_threads = in_threads
         self._starters: dict[int, object] = {}  # by process; a lock could be left held in a child by a fork
         self._threads: list[threading.Thread] = []

@@ -84,7 +84,8 @@ def _text(value: Any) -> str | None:
 
 def _time(value: Any) -> str | None:
     try:
-        return timestamp(value)
+        shown: str | None = timestamp(value)
+        return shown
     except (TypeError, ValueError, OverflowError, OSError):
         return str(value)
 

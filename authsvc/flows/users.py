@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 from authsvc import events
 from authsvc.events import Cause
 from authsvc.flows.core import Core
-from authsvc.primitives import ids
+from authsvc.primitives import ids, times
 from authsvc.primitives.emails import Email
 from authsvc.problems import Problem
 from authsvc.rules.access import ADMIN, BUILT_IN_ROLES, USER
 from authsvc.store.tx import Tx
 from authsvc.store.users import ACTIVE, DISABLED, User
+
+timestamp = times.timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +69,6 @@ def public(user: User, roles: Sequence[str], caps: Sequence[str]) -> dict[str, A
         "updated_at": timestamp(user.updated_at),
         "last_login_at": timestamp(user.last_login_at),
     }
-
-
-def timestamp(milliseconds: int | None) -> str | None:
-    """RFC 3339 in UTC, to the millisecond."""
-    if milliseconds is None:
-        return None
-    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
-
-
-@lru_cache(maxsize=4096)
-def _second(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def insert(tx: Tx, core: Core, new: NewUser, password_hash: str | None) -> User:

@@ -18,6 +18,7 @@ DELIVERY = "dlv"
 FACTOR = "fac"
 RECOVERY = "rcv"
 IDENTITY = "idn"
+WEBHOOK = "whk"
 
 # Two digits, ten bits, at a time.
 _PAIRS = [high + low for high in ALPHABET for low in ALPHABET]

@@ -26,6 +26,7 @@ class Purpose(StrEnum):
     DEVICE = "known device"
     TOTP = "authenticator secret"
     RECOVERY = "recovery code"
+    WEBHOOK = "webhook secret"
     AUDIT = "audit row"
     PERSONAL = "personal data of an audit row"
     SEAL = "seal of audit rows"

@@ -8,6 +8,7 @@ from functools import cached_property
 from authsvc.primitives.keyring import Keyring
 from authsvc.store.buckets import Buckets
 from authsvc.store.challenges import Challenges
+from authsvc.store.deliveries import Deliveries
 from authsvc.store.events import Events
 from authsvc.store.expiry import Expired
 from authsvc.store.factors import Factors
@@ -20,6 +21,7 @@ from authsvc.store.sms_counts import SmsCounts
 from authsvc.store.stats import Stats
 from authsvc.store.trail import Trail
 from authsvc.store.users import Users
+from authsvc.store.webhooks import Webhooks
 from authsvc.world import World
 
 
@@ -73,8 +75,16 @@ class Tx:
         return Identities(self._connection)
 
     @cached_property
+    def webhooks(self) -> Webhooks:
+        return Webhooks(self._connection, self._world)
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        return Deliveries(self._connection)
+
+    @cached_property
     def outbox(self) -> Outbox:
-        return Outbox(self._connection, self._world, self._note_work)
+        return Outbox(self._connection, self._world, self.note_work)
 
     @cached_property
     def sms_counts(self) -> SmsCounts:
@@ -92,5 +102,6 @@ class Tx:
     def stats(self) -> Stats:
         return Stats(self._connection)
 
-    def _note_work(self) -> None:
+    def note_work(self) -> None:
+        """Wake those who deliver, once this is committed."""
         self.has_work = True

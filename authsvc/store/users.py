@@ -142,6 +142,16 @@ class Users:
         rows = self._connection.execute("SELECT role FROM user_roles WHERE user_id = :id ORDER BY role", {"id": user_id})
         return [role for (role,) in rows]
 
+    def with_role(self, role: str, most: int) -> list[User]:
+        """Some active accounts that were granted this role, the oldest first."""
+        columns = ", ".join("u." + name for name in User._fields)
+        rows = self._connection.execute(
+            f"SELECT {columns} FROM user_roles r JOIN users u ON u.id = r.user_id WHERE r.role = :role AND u.status = 'active' "
+            "ORDER BY r.user_id LIMIT :most",
+            {"role": role, "most": most},
+        )
+        return [User._make(row) for row in rows]
+
     def set_roles(self, user_id: str, roles: Iterable[str], now: int) -> None:
         """Grant exactly these roles."""
         self._connection.execute("DELETE FROM user_roles WHERE user_id = :id", {"id": user_id})

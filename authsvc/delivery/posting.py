@@ -1,0 +1,69 @@
+"""One try to give an event to a webhook: where it goes, how it is signed, how it ended (Standard Webhooks 1.0.0)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from ipaddress import IPv4Network, IPv6Network
+from typing import NamedTuple
+
+import authsvc
+from authsvc.http.outbound import Call, Unreachable, call
+from authsvc.primitives import signatures
+from authsvc.primitives.keyring import Keyring
+from authsvc.problems import Invalid
+from authsvc.rules.destinations import destination, is_allowed
+from authsvc.store.webhooks import Webhook, secrets_of
+from authsvc.world import World
+
+SECONDS = 10.0  # from the connection to the end of the answer
+
+
+class Tried(NamedTuple):
+    """How one try ended. `error` is None where it was delivered."""
+
+    status: int | None
+    error: str | None
+    retry_after: str | None
+    duration_ms: int
+
+
+class Poster:
+    """Posts to public addresses, and to those of the listed networks."""
+
+    def __init__(self, networks: Collection[IPv4Network | IPv6Network], world: World, keyring: Keyring) -> None:
+        self._networks = networks
+        self._world = world
+        self._keyring = keyring
+
+    def post(self, webhook: Webhook, event_id: str, body: bytes) -> Tried:
+        """One try. Refused here too where the address is not public: a name may resolve to another one each time."""
+        began = self._world.monotonic()
+        status = retry_after = None
+        try:
+            address = self._address(webhook.url)
+            answered = call(
+                self._world, Call("POST", webhook.url, self._headers(webhook, event_id, body), body, SECONDS, whole=False), address=address
+            )
+            status, retry_after = answered.status, answered.headers.get("retry-after")
+            error = None if answered.ok else f"answered {answered.status}"
+        except (Unreachable, Invalid, OSError, LookupError) as failure:
+            error = str(failure)[:300] or type(failure).__name__
+        return Tried(status, error, retry_after, round((self._world.monotonic() - began) * 1000))
+
+    def _address(self, url: str) -> str:
+        """The one address that is called, after all that the name has were looked at."""
+        to = destination(url)
+        addresses = self._world.resolve(to.host, to.port)
+        if not addresses or not all(is_allowed(address, to.clear, self._networks) for address in addresses):
+            raise Invalid("not_allowed", "the address is not public (AUTHSVC_WEBHOOK_NETWORKS)")
+        return addresses[0]
+
+    def _headers(self, webhook: Webhook, event_id: str, body: bytes) -> dict[str, str]:
+        now = self._world.now()
+        return {
+            "Content-Type": "application/json",
+            "User-Agent": f"authsvc/{authsvc.__version__}",
+            "webhook-id": event_id,
+            "webhook-timestamp": str(now // 1000),
+            "webhook-signature": signatures.signed(secrets_of(webhook, self._keyring, now), event_id, now // 1000, body),
+        }
