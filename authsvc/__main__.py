@@ -122,7 +122,9 @@ def _add_user_commands(command: ArgumentParser) -> None:
     for name in users.COMMANDS:
         act = acts.add_parser(name)
         act.add_argument("--json", action="store_true", help="one JSON object (a line for each, in lists)")
-        if name != "list":
+        if name == "list":
+            act.add_argument("--q", metavar="TEXT", help="the beginning of an address or name, a whole number or id")
+        else:
             act.add_argument("account", metavar="EMAIL" if name == "create" else "EMAIL|ID")
         if name == "create":
             act.add_argument("--role", action="append", default=[], metavar="NAME")

@@ -33,6 +33,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("mfa_required", 401, "Second step needed", "The first step is done. Send a code of one of `factors` with the `mfa_token` to POST /mfa/verify."),
         Kind("reauthentication_required", 401, "Confirm that it is you", "This act needs a recent sign-in: call POST /reauthenticate, then repeat it."),
         Kind("forbidden", 403, "Forbidden", "You are signed in but may not do this. Nothing was done."),
+        Kind("signup_closed", 403, "Sign-up not open", "Accounts are made for invited addresses, for some domains, or by an administrator only."),
         Kind("mfa_enrolment_required", 403, "Second factor needed", "Here everybody needs a second factor. Add one by POST /mfa/setup; until then nothing else can be done."),
         Kind("csrf_failed", 403, "Request from a foreign site", "The request came from an origin that is neither ours nor listed in AUTHSVC_APP_ORIGINS."),
         Kind("account_disabled", 403, "Account disabled", "The password is right, but the account has been disabled."),

@@ -6,7 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from authsvc.flows.core import Core
-from authsvc.handlers import addresses, audit, login, magic, mfa, oauth, otp, pages, resets, service, sessions, tokens, users, webhooks
+from authsvc.handlers import (
+    addresses,
+    admin,
+    audit,
+    introspection,
+    invites,
+    login,
+    magic,
+    mfa,
+    oauth,
+    otp,
+    pages,
+    resets,
+    service,
+    sessions,
+    tokens,
+    users,
+    webhooks,
+)
 from authsvc.handlers.redirects import REDIRECT
 from authsvc.http.request import Request
 from authsvc.http.response import Response
@@ -76,7 +94,7 @@ CALLBACK = "/oauth/:provider/callback"
 
 # A link in a mail is opened from foreign pages: who may use it up by GET is told by the handlers, not by `changes`.
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/register", pages.register, ANYONE, query=REDIRECT, page=browser.SHOWN),
+    Route("GET", "/register", pages.register, ANYONE, query=pages.REGISTER, page=browser.SHOWN),
     Route("POST", "/register", login.register, ANYONE, SIGN_UP, login.REGISTER, REDIRECT, browser.REGISTER_FORM),
     Route("GET", "/login", pages.login, ANYONE, query=REDIRECT, page=browser.SHOWN),
     Route("POST", "/login", login.by_password, ANYONE, PASSWORD_TRY, login.LOGIN, REDIRECT, browser.LOGIN_FORM),
@@ -100,6 +118,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/token/refresh", tokens.refresh, TOKEN_HOLDER, ("refresh",), tokens.REFRESH),
     Route("GET", "/token/revoke", tokens.revoke, TOKEN_HOLDER, ("refresh",), changes=True),
     Route("POST", "/token/revoke", tokens.revoke, TOKEN_HOLDER, ("refresh",), tokens.REVOKE, page=browser.SIGN_OUT),
+    Route("POST", "/token/introspect", introspection.introspect, holder_of("tokens:introspect"), body=introspection.INTROSPECT),
     Route("GET", "/account", pages.account, ENROLLING, query=pages.ACCOUNT, page=browser.ACCOUNT_PAGE),
     Route("GET", "/mfa", mfa.listing, ENROLLING),
     Route("POST", "/mfa/setup", mfa.setup, ENROLLING_LATELY, FACTOR, mfa.SETUP, page=browser.SETUP_FORM),
@@ -119,10 +138,20 @@ ROUTES: tuple[Route, ...] = (
     # Sent here by the provider: the single-use `state` and the browser's own cookie stand for what an origin would tell.
     Route("GET", CALLBACK, oauth.callback, ANYBODY_KNOWN, OAUTH, query=oauth.CALLBACK, page=browser.OAUTH_CALLBACK, waits=True),
     Route("POST", CALLBACK, oauth.callback_form, ANYBODY_KNOWN, OAUTH, oauth.CALLBACK, page=browser.OAUTH_CALLBACK, foreign=True),
-    Route("GET", "/user", users.me, ENROLLING),
-    Route("GET", "/user/:user_id", users.get, self_or("users:read")),
+    Route("GET", "/user", users.me, ENROLLING, query=users.INCLUDE),
+    Route("POST", "/user", admin.create, holder_of("users:write"), body=admin.CREATE),
+    Route("GET", "/users", admin.search, holder_of("users:read"), query=admin.SEARCH),
+    Route("GET", "/user/:user_id", users.get, self_or("users:read"), query=users.INCLUDE),
     Route("PUT", "/user/:user_id", users.put, self_or("users:write"), body=users.PROFILE, page=browser.PROFILE_FORM),
+    Route("DELETE", "/user/:user_id", users.delete, self_or("users:delete", fresh=True), page=browser.DELETE_FORM),
+    Route("GET", "/user/:user_id/export", users.export_all, self_or("users:read", fresh=True)),
     Route("DELETE", "/user/:user_id/factors", users.reset_factors, holder_of("users:write"), FACTOR),
+    Route("GET", "/user/:user_id/sessions", sessions.page_of, holder_of("users:read"), query=sessions.PAGE),
+    Route("DELETE", "/user/:user_id/sessions", sessions.end_all_of, holder_of("users:write")),
+    Route("DELETE", "/user/:user_id/sessions/:session_id", sessions.end_of, holder_of("users:write")),
+    Route("GET", "/invites", invites.page, holder_of("users:read"), query=invites.PAGE),
+    Route("POST", "/invites", invites.invite, holder_of("users:write"), body=invites.INVITE),
+    Route("DELETE", "/invites/:invite_id", invites.revoke, holder_of("users:write")),
     Route("GET", "/sessions", sessions.page, SIGNED_IN, query=sessions.PAGE),
     Route("DELETE", "/sessions", sessions.end_all, SIGNED_IN, query=sessions.END_ALL, page=browser.SESSIONS_FORM),
     Route("DELETE", "/sessions/:session_id", sessions.end, SIGNED_IN, page=browser.SESSION_FORM),

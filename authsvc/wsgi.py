@@ -119,9 +119,13 @@ class Wsgi:
         malformed = _attempt(self._parse, request, route)
         unidentified = _attempt(self._identify, request, route)
         self._charge(request, route)
-        for problem in (unidentified, malformed):
-            if problem is not None:
-                raise problem
+        if unidentified is not None:
+            raise unidentified
+        if route.body.caps and request.caller is not None:  # before what is wrong with their values is told
+            caps = request.caller.caps
+            route.body.refuse(name for name, cap in route.body.caps.items() if name in request.given and not access.holds(caps, cap))
+        if malformed is not None:
+            raise malformed
         if route.who.signed_in:
             sensitive = bool(route.body.sensitive & request.body.keys())
             access.demand(route.who, authentication.presented(core, request.caller), request.params, core.world.now(), sensitive=sensitive)

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from authsvc.app import assemble
 from authsvc.config.settings import Settings
 from authsvc.events import CLI
-from authsvc.flows import enrolment, login, passwords, registration, users
+from authsvc.flows import directory, enrolment, login, passwords, registration, removal, users
 from authsvc.flows.core import Core
 from authsvc.flows.users import Account, NewUser
 from authsvc.handlers import fields
 from authsvc.primitives.ids import USER, is_id
 from authsvc.problems import Invalid, Problem
-from authsvc.rules.access import caps_of
+from authsvc.rules.access import EVERYTHING, caps_of
 from authsvc.store.users import ACTIVE, DISABLED
 from authsvc.world import World
 
@@ -38,12 +38,13 @@ def _create(core: Core, arguments: Namespace) -> None:
         return
     password = _password_from_stdin() if arguments.password_stdin else None
     name = None if arguments.name is None else fields.name(arguments.name)
-    account, generated = registration.create(core, NewUser(email, name=name, roles=arguments.role), password, CLI)
+    account, generated = registration.create(core, NewUser(email, name=name, roles=arguments.role), password, CLI, EVERYTHING)
     _show(account, arguments, generated)
 
 
 def _list(core: Core, arguments: Namespace) -> None:
-    for account in users.every(core):
+    found = users.every(core) if arguments.q is None else directory.every(core, directory.wanted(arguments.q))
+    for account in found:
         _show(account, arguments, brief=True)
 
 
@@ -61,7 +62,7 @@ def _enable(core: Core, arguments: Namespace) -> None:
 
 def _delete(core: Core, arguments: Namespace) -> None:
     account = _find(core, arguments.account)
-    users.delete(core, account.user.id, CLI)
+    removal.delete(core, account.user.id, CLI, EVERYTHING)
     print(json.dumps({"deleted": account.user.id}) if arguments.json else f"deleted {account.user.id}")
 
 

@@ -121,6 +121,7 @@ def items(value: str) -> list[str]:
 
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]+", re.ASCII)
+_DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/*", re.ASCII)  # it becomes a cookie's Path
 
 
@@ -151,6 +152,17 @@ def origins(value: str) -> tuple[str, ...]:
             raise ValueError(f"{item}: an origin has no path")
         found.append(parsed.origin)
     return tuple(found)
+
+
+def domains(value: str) -> tuple[str, ...]:
+    """Domain names as they stand behind the @ of a folded address: in lower case and ASCII (RFC 5891)."""
+    try:
+        found = tuple(item.lower().encode("idna").decode("ascii") for item in items(value))
+    except UnicodeError:
+        found = ("",)
+    if not all(_DOMAIN.fullmatch(item) for item in found):
+        raise ValueError("use domain names such as example.com,example.org")
+    return found
 
 
 def networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -125,6 +125,13 @@ class Settings:
     email_verification: str = setting(
         "optional", parse.choice("optional", "required"), "`required`: nobody signs in before their address is confirmed"
     )
+    signup: str = setting(
+        "open",
+        parse.choice("open", "domains", "invite", "closed"),
+        "who may make an account: anybody, addresses of AUTHSVC_SIGNUP_DOMAINS (each confirmed first) and the invited, the invited only, "
+        "or nobody but an administrator",
+    )
+    signup_domains: tuple[str, ...] = setting("", parse.domains, "domains whose addresses may sign up, comma-separated")
     issuer: str = setting("", parse.text, "`iss` of the tokens; empty: the public URL")
     audience: str = setting("", parse.text, "`aud` of the access tokens; empty: the public URL")
     claims: tuple[Claim, ...] = setting("", parse.claims, "extra claims of the access token: `org=app_metadata.org,name=name`")
@@ -176,8 +183,8 @@ class Settings:
     @property
     def verification_required(self) -> bool:
         """Whether an address must be confirmed before its owner may sign in. Hiding needs it: who could sign in right
-        after registering would know that the address was free."""
-        return self.email_verification == "required" or self.hides_accounts
+        after registering would know that the address was free. So do domains: an address proves nothing until then."""
+        return self.email_verification == "required" or self.hides_accounts or self.signup == "domains"
 
     @property
     def weak_passwords_refused(self) -> bool:

@@ -155,6 +155,11 @@ def _contradictions(settings: Settings, faulty: set[str]) -> list[str]:
             ("sms_from", "sms"),
             "Twilio needs a sender: a number or a messaging service",
         ),
+        (
+            settings.signup == "domains" and not settings.signup_domains,
+            ("signup", "signup_domains"),
+            f"say which in {PREFIX}SIGNUP_DOMAINS",
+        ),
         (bool(domain) and not f".{host}".endswith(f".{domain}"), ("cookie_domain", "public_url"), f"{host} is not within {domain}"),
     )
     return [f"{PREFIX}{names[0].upper()}: {why}" for broken, names, why in rules if broken and not faulty & set(names)]

@@ -20,7 +20,7 @@ from authsvc.delivery.worker import Ended
 from authsvc.primitives import codes, links
 from authsvc.primitives.emails import routed
 from authsvc.primitives.keyring import Keyring
-from authsvc.rules.challenges import DAY, HOUR, KINDS, MAGIC, MINUTE, VERIFY
+from authsvc.rules.challenges import DAY, HOUR, INVITE, KINDS, MAGIC, MINUTE, VERIFY
 from authsvc.store.challenges import Challenge
 from authsvc.store.outbox import DEAD, LEASE_MS, NEEDLESS, SENT, Message
 from authsvc.store.sqlite import Store
@@ -134,10 +134,10 @@ class MailCourier:
         key = self._keyring.get(challenge.kid)
         if key is None:
             raise LookupError(f"challenge {challenge.id} was made under a key that is gone")
-        path = KINDS[challenge.purpose].path
+        kind = KINDS[challenge.purpose]
         seconds = (challenge.expires_at - challenge.sent_at) // 1000
         return {
-            "link": f"{base}{path}/{links.mint(key, challenge.id, challenge.purpose)}",
+            "link": f"{base}{kind.path}{kind.joint}{links.mint(key, challenge.id, challenge.purpose)}",
             "code": codes.code(key, challenge.id, challenge.sends),
             "minutes": seconds // MINUTE,
             "hours": seconds // HOUR,
@@ -173,7 +173,8 @@ def is_of_use(challenge: Challenge, user: User | None, now: int) -> bool:
     if challenge.used_at is not None or challenge.expires_at <= now:
         return False
     if user is None:
-        return challenge.purpose == MAGIC.purpose and bool(json.loads(challenge.data)["create_user"])
+        makes_one = challenge.purpose == MAGIC.purpose and bool(json.loads(challenge.data)["create_user"])
+        return makes_one or challenge.purpose == INVITE.purpose
     if user.status != ACTIVE:
         return False
     return not (challenge.purpose == VERIFY.purpose and user.email_verified_at is not None)

@@ -6,6 +6,7 @@ from authsvc import events
 from authsvc.events import Cause
 from authsvc.flows import challenges, letters
 from authsvc.flows.core import Core
+from authsvc.flows.removal import remove
 from authsvc.flows.users import Account
 from authsvc.primitives.emails import Email, masked
 from authsvc.problems import Problem
@@ -60,7 +61,7 @@ def undo(core: Core, challenge: Challenge, cause: Cause) -> None:
     with core.store.write() as tx:
         challenges.spend(tx, core, challenge)
         tx.challenges.end_newer(challenge)  # links to later addresses; those to earlier ones still outrank this one
-        _clear(tx, challenge, cause)
+        _clear(tx, core, challenge, cause)
         restored = tx.users.change_email(challenge.user_id or "", challenge.target, challenge.target_key, now)
         if restored is None:
             raise Problem("email_taken")
@@ -111,6 +112,20 @@ def end_ways_in(tx: Tx, user: User, now: int) -> None:
     tx.challenges.end_all(user.id, user.email_key, [kind.purpose for kind in (*WAYS_IN, CHANGE)], now)
 
 
+def replace(tx: Tx, core: Core, user: User, email: Email, cause: Cause) -> User:
+    """By an administrator: the address changes at once, unconfirmed. Whatever was mailed to the former one is of no use any
+    more, the way back included; it is told."""
+    now = core.world.now()
+    changed = tx.users.change_email(user.id, email.address, email.key, now, proved=False)
+    if changed is None:
+        raise Problem("email_taken")
+    tx.challenges.end_all(user.id, user.email_key, KINDS, now)
+    tx.events.record(events.EMAIL_CHANGED, cause, subject=user.id)
+    letters.add(tx, "email_replaced", user.email, user, locale=None, when=now, new_address=masked(email.address))
+    tx.sessions.end_all(user.id, now)
+    return tx.users.outdate(user.id)
+
+
 def _verify(tx: Tx, core: Core, user: User, challenge: Challenge) -> User:
     if user.email_key != challenge.target_key:  # it was changed since
         raise Problem("link_invalid")
@@ -130,14 +145,13 @@ def _change(tx: Tx, core: Core, user: User, challenge: Challenge, cause: Cause) 
     return changed
 
 
-def _clear(tx: Tx, challenge: Challenge, cause: Cause) -> None:
+def _clear(tx: Tx, core: Core, challenge: Challenge, cause: Cause) -> None:
     """An account that somebody made with the former address meanwhile, and nobody proved, gives way to its owner."""
     squatter = tx.users.by_email(challenge.target_key)
     if squatter is None or squatter.id == challenge.user_id or squatter.email_verified_at is not None:
         return
     if not tx.users.roles(squatter.id):  # one that was given a role was made by somebody who may
-        tx.users.delete(squatter.id)
-        tx.events.record(events.USER_DELETED, cause, subject=squatter.id, data={"reason": "address taken back"})
+        remove(tx, core, squatter, cause, reason="address taken back")
 
 
 def _by(cause: Cause, user: User) -> Cause:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from authsvc import events
 from authsvc.events import Cause
-from authsvc.flows import addresses, challenges, letters, sessions, signin
+from authsvc.flows import addresses, challenges, letters, sessions, signin, signup
 from authsvc.flows.authentication import Caller
 from authsvc.flows.core import Core
 from authsvc.flows.sessions import Tokens
 from authsvc.flows.signin import Entered, Pending, Wanted
-from authsvc.flows.users import NewUser, insert
+from authsvc.flows.users import NewUser
 from authsvc.primitives import ids
 from authsvc.primitives.emails import Email
 from authsvc.problems import Problem
@@ -25,6 +25,7 @@ from authsvc.store.users import ACTIVE, User
 
 # RFC 8176 has no word for a sign-in that was done elsewhere; `mfa` stands beside it where a second step there counts.
 AMR = "fed"
+NO_ADDRESS = Email("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,11 @@ def sign_in(core: Core, provider: Provider, arrived: Arrived, cause: Cause, *, r
     identity = arrived.identity
     with core.store.write() as tx:
         user, problem = _account(tx, core, provider, arrived, cause, locale)
-        if problem is None:
+        if problem is None and user is not None:
             outcome = _enter(tx, core, provider, user, identity, cause, Wanted(redirect_to=redirect_to))
         else:
-            data = {"reason": problem.code, "provider": provider.name}
-            tx.events.record(events.LOGIN_FAILED, _by(cause, identity), subject=user.id, outcome="failure", data=data)
+            data = {"reason": problem.code if problem else "", "provider": provider.name}
+            tx.events.record(events.LOGIN_FAILED, _by(cause, identity), subject=user.id if user else None, outcome="failure", data=data)
     if problem is not None:
         raise problem
     return SignedIn(signin.tokens(core, outcome), redirect_to)
@@ -112,7 +113,9 @@ def title_of(core: Core, provider: str) -> str:
     return next((known.title for known in core.providers.every() if known.name == provider), provider)
 
 
-def _account(tx: Tx, core: Core, provider: Provider, arrived: Arrived, cause: Cause, locale: str | None) -> tuple[User, Problem | None]:
+def _account(
+    tx: Tx, core: Core, provider: Provider, arrived: Arrived, cause: Cause, locale: str | None
+) -> tuple[User | None, Problem | None]:
     """Whose account it is, or why nobody is signed in. What a refusal says is the same whether or not the address has
     an account, where accounts are hidden."""
     identity, email = arrived.identity, arrived.identity.email
@@ -120,6 +123,10 @@ def _account(tx: Tx, core: Core, provider: Provider, arrived: Arrived, cause: Ca
     user = tx.users.get(known.user_id) if known else tx.users.by_email(email.key) if email else None
     confirmed = user is not None and user.email_verified_at is not None
     way = way_in(linked=known is not None, proved=identity.email_verified, account=user is not None, confirmed=confirmed)
+    if way in (Way.NEW, Way.FOREIGN) and not signup.is_open(core, email or NO_ADDRESS):
+        # Whether or not the address has an account, where nothing may tell.
+        hidden = core.settings.hides_accounts or user is None
+        return user, Problem("signup_closed") if hidden else Problem("oauth_not_linked")
     if user is None:
         user = _sign_up(tx, core, provider, arrived, cause, locale)
     elif way is Way.FOREIGN:
@@ -149,15 +156,15 @@ def _join(tx: Tx, core: Core, provider: Provider, user: User, identity: Identity
 def _sign_up(tx: Tx, core: Core, provider: Provider, arrived: Arrived, cause: Cause, locale: str | None) -> User:
     """A new account. Without an address it is known by the identity alone."""
     identity = arrived.identity
-    email = identity.email or Email("", f"{provider.name}:{identity.realm}:{identity.subject}")
+    email = identity.email or NO_ADDRESS._replace(key=f"{provider.name}:{identity.realm}:{identity.subject}")
     new = NewUser(
         email,
         name=identity.name or arrived.name,
         locale=identity.locale or locale,
         picture=identity.picture,
-        email_verified=identity.email_verified,
+        verified=identity.email_verified,
     )
-    user = insert(tx, core, new, None)
+    user = signup.insert(tx, core, new, None)
     about = cause.by_user(user.id, user.email)
     tx.events.record(events.USER_REGISTERED, about, subject=user.id, data={"provider": provider.name})
     _link(tx, core, provider, user, identity, about, told=False)

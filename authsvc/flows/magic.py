@@ -7,11 +7,12 @@ from typing import Any
 
 from authsvc import events
 from authsvc.events import Cause
-from authsvc.flows import addresses, challenges, sendings, signin, texts
+from authsvc.flows import addresses, challenges, sendings, signin, signup, texts
 from authsvc.flows.core import Core
 from authsvc.flows.sessions import Tokens
 from authsvc.flows.signin import Wanted
-from authsvc.flows.users import NewUser, insert
+from authsvc.flows.signup import PHONE_KEY
+from authsvc.flows.users import NewUser
 from authsvc.primitives.emails import Email
 from authsvc.problems import Problem
 from authsvc.rules.challenges import EMAIL, MAGIC, SMS
@@ -20,7 +21,6 @@ from authsvc.store.tx import Tx
 from authsvc.store.users import ACTIVE, User
 
 AMR = {EMAIL: "otp", SMS: "sms"}  # RFC 8176 has no word for mail
-PHONE_KEY = "tel:"  # RFC 3966; what stands for the address of an account that has only a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,12 @@ class Request:
     create_user: bool = True
     set_cookie: bool = True
 
-    def noted(self) -> dict[str, Any]:
+    def noted(self, core: Core, email: Email) -> dict[str, Any]:
+        """What is kept of it. Where sign-up is not open to the address, none is made; the answer is the same."""
         return {
             "locale_asked": self.locale,
             "redirect_to": self.redirect_to,
-            "create_user": self.create_user,
+            "create_user": self.create_user and signup.is_open(core, email),
             "set_cookie": self.set_cookie,
         }
 
@@ -46,7 +47,7 @@ def ask(core: Core, email: Email, wanted: Request, cause: Cause) -> Challenge:
     """Mail a link and a code."""
     with core.store.write() as tx:
         user = tx.users.by_email(email.key)
-        challenge = challenges.ask(tx, core, MAGIC, "magic", email, user, cause, locale=wanted.locale, **wanted.noted())
+        challenge = challenges.ask(tx, core, MAGIC, "magic", email, user, cause, locale=wanted.locale, **wanted.noted(core, email))
         tx.events.record(events.MAGIC_SENT, cause.labelled(email.address), subject=user.id if user else None)
     return challenge
 
@@ -55,7 +56,7 @@ def ask_for_code(core: Core, email: Email, wanted: Request, cause: Cause) -> Cha
     """Mail the same to somebody who is going to type the code; soon again, and what was sent goes on counting."""
     with core.store.write() as tx:
         user = tx.users.by_email(email.key)
-        made = challenges.make(core, MAGIC, email, user, **wanted.noted())
+        made = challenges.make(core, MAGIC, email, user, **wanted.noted(core, email))
         return sendings.send_code(tx, core, made, user, cause.labelled(email.address), locale=wanted.locale)
 
 
@@ -63,7 +64,7 @@ def ask_by_phone(core: Core, number: str, wanted: Request, cause: Cause) -> Chal
     """Send a code by SMS."""
     with core.store.write() as tx:
         user = tx.users.by_phone(number)
-        made = challenges.of(core, MAGIC, SMS, number, PHONE_KEY + number, user, **wanted.noted())
+        made = challenges.of(core, MAGIC, SMS, number, PHONE_KEY + number, user, **wanted.noted(core, Email("", PHONE_KEY + number)))
         return sendings.send_code(tx, core, made, user, cause.labelled(number), locale=wanted.locale)
 
 
@@ -107,7 +108,7 @@ def _account(tx: Tx, core: Core, challenge: Challenge, cause: Cause) -> User:
     if user is not None or challenge.user_id is not None or not noted["create_user"]:
         raise Problem("link_invalid")
     email = Email(challenge.target if by_mail else "", challenge.target_key)
-    made = insert(tx, core, NewUser(email, locale=noted["locale_asked"]), None)
+    made = signup.insert(tx, core, NewUser(email, locale=noted["locale_asked"]), None)
     if not by_mail:
         tx.users.take_phone(made.id, challenge.target, core.world.now())
         tx.events.record(events.PHONE_VERIFIED, cause.by_user(made.id, challenge.target), subject=made.id)

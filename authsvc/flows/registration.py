@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 
 from authsvc import events
 from authsvc.events import Cause
-from authsvc.flows import challenges, enrolment, letters, passwords, sessions
+from authsvc.flows import challenges, enrolment, letters, passwords, sessions, signup
 from authsvc.flows.core import Core
 from authsvc.flows.login import PASSWORD
 from authsvc.flows.sendings import Sent
 from authsvc.flows.sessions import Tokens
 from authsvc.flows.users import Account, NewUser, insert, refuse_unknown_roles
 from authsvc.problems import Fault, Problem
-from authsvc.rules.access import USER
-from authsvc.rules.challenges import SET_PASSWORD, SMS, TAKEN, VERIFY, Kind
+from authsvc.rules.access import USER, Authority, caps_of, demand_cover
+from authsvc.rules.challenges import FIRST_PASSWORD_SECONDS, SET_PASSWORD, SMS, TAKEN, VERIFY, WELCOME, Kind
+from authsvc.store.challenges import Challenge
+from authsvc.store.tx import Tx
 from authsvc.store.users import User
 
 
@@ -40,45 +42,65 @@ class Wishes:
     sms: bool = False
 
 
-def register(core: Core, new: NewUser, password: str | None, wishes: Wishes, cause: Cause, *, locale: str | None) -> Registered | None:
+def register(
+    core: Core, new: NewUser, password: str | None, wishes: Wishes, cause: Cause, *, locale: str | None, invite: Challenge | None = None
+) -> Registered | None:
     """Make an account for whoever asks, and sign them in. None where the mailbox has to be looked into first: then
-    nothing tells whether the address had an account already."""
+    nothing tells whether the address had an account already. `invite`: an open one for this address, which proves it."""
     locale = new.locale or locale
-    if core.settings.verification_required:
-        _register_unseen(core, new, password, wishes, cause, locale)
+    signup.refuse_uninvited(core, new.email, invite)
+    if core.settings.hides_accounts or (core.settings.verification_required and invite is None):
+        _register_unseen(core, new, password, wishes, cause, locale, invite)
         return None
     choose = wishes.set_password and password is None
     given, encoded, warnings = _prepare(core, new, password, generate=not choose)
     with core.store.write() as tx:
-        user = insert(tx, core, new, encoded)
+        user = signup.insert(tx, core, new, encoded, invite=invite)
         session = sessions.open_session(tx, core, user, [PASSWORD], cause)
         user = tx.users.note_login(user.id, core.world.now())
         about = cause.by_user(user.id, user.email, session.id)
         tx.events.record(events.USER_REGISTERED, about, subject=user.id)
         if choose:
             challenges.ask(tx, core, SET_PASSWORD, "set_password", new.email, user, about, locale=locale)
-        if wishes.verify:
+        if wishes.verify and user.email_verified_at is None:
             challenges.ask(tx, core, VERIFY, "verify", new.email, user, about, locale=locale)
         sent = enrolment.begin(tx, core, user, SMS, new.phone_number, None, about, locale=locale).sent if wishes.sms else None
         if wishes.welcome and letters.may_ask(tx, core, new.email.key, about):
             letters.add(tx, "welcome", user.email, user, locale=locale)
-    return Registered(sessions.tokens(core, Account(user, new.roles), session), given, warnings, sent)
+        roles = tx.users.roles(user.id)
+    return Registered(sessions.tokens(core, Account(user, roles), session), given, warnings, sent)
 
 
-def create(core: Core, new: NewUser, password: str | None, cause: Cause) -> tuple[Account, str | None]:
+def create(core: Core, new: NewUser, password: str | None, cause: Cause, authority: Authority) -> tuple[Account, str | None]:
     """Make an account for somebody else; the password comes back if it was generated.
 
     Where addresses must be confirmed, whoever may make accounts vouches for this one: its owner could not sign in.
     """
-    new = replace(new, roles=sorted({*new.roles} - {USER}))
-    refuse_unknown_roles(new.roles)
+    new = replace(new, verified=new.verified or core.settings.verification_required)
     given, encoded, _ = _prepare(core, new, password, generate=True)
     with core.store.write() as tx:
-        user = insert(tx, core, new, encoded)
-        if core.settings.verification_required:
-            user = tx.users.change(user.id, user.created_at, email_verified_at=user.created_at)
-        tx.events.record(events.USER_CREATED, cause, subject=user.id, data={"roles": list(new.roles)})
-    return Account(user, new.roles), given
+        account = _insert_for(tx, core, new, encoded, cause, authority)
+    return account, given
+
+
+def create_invited(core: Core, new: NewUser, cause: Cause, authority: Authority, *, locale: str | None) -> Account:
+    """Make an account without a password; a mail has the link that sets it, which proves the address."""
+    with core.store.write() as tx:
+        account = _insert_for(tx, core, new, None, cause, authority)
+        user = account.user
+        made = challenges.make(core, SET_PASSWORD, new.email, user, vouched=True)
+        tx.challenges.add(made._replace(expires_at=made.created_at + FIRST_PASSWORD_SECONDS * 1000))
+        letters.add(tx, "account_made", user.email, user, locale=locale, challenge=made)
+    return account
+
+
+def _insert_for(tx: Tx, core: Core, new: NewUser, encoded: str | None, cause: Cause, authority: Authority) -> Account:
+    roles = sorted({*new.roles} - {USER})
+    refuse_unknown_roles(roles)
+    demand_cover(authority, caps_of(roles))
+    user = insert(tx, core, replace(new, roles=roles), encoded)
+    tx.events.record(events.USER_CREATED, cause, subject=user.id, data={"roles": roles})
+    return Account(user, roles)
 
 
 def _prepare(core: Core, new: NewUser, password: str | None, *, generate: bool) -> tuple[str | None, str | None, Sequence[Fault]]:
@@ -93,7 +115,9 @@ def _prepare(core: Core, new: NewUser, password: str | None, *, generate: bool) 
     return generated, core.hasher.hash(wanted) if wanted is not None else None, warnings
 
 
-def _register_unseen(core: Core, new: NewUser, password: str | None, wishes: Wishes, cause: Cause, locale: str | None) -> None:
+def _register_unseen(
+    core: Core, new: NewUser, password: str | None, wishes: Wishes, cause: Cause, locale: str | None, invite: Challenge | None
+) -> None:
     """The same work and the same writes whether or not the address has an account; only its mailbox is told."""
     if password is not None:
         passwords.accept(core, password, (new.email.address, new.name))
@@ -101,8 +125,8 @@ def _register_unseen(core: Core, new: NewUser, password: str | None, wishes: Wis
     cause = cause.labelled(new.email.address)
     with core.store.write() as tx:
         owner = tx.users.by_email(new.email.key)
-        user = owner or insert(tx, core, new, encoded)
-        kind, letter = _first_letter(owner, password, wishes)
+        user = owner or signup.insert(tx, core, new, encoded, invite=invite)
+        kind, letter = _first_letter(owner, password, wishes, invite)
         challenges.ask(tx, core, kind, letter, new.email, user, cause, locale=locale)
         if owner is None:
             tx.events.record(events.USER_REGISTERED, cause, subject=user.id)
@@ -110,9 +134,11 @@ def _register_unseen(core: Core, new: NewUser, password: str | None, wishes: Wis
             tx.events.record(events.USER_REGISTERED, cause, subject=user.id, outcome="failure", data={"reason": "taken"})
 
 
-def _first_letter(owner: User | None, password: str | None, wishes: Wishes) -> tuple[Kind, str]:
+def _first_letter(owner: User | None, password: str | None, wishes: Wishes, invite: Challenge | None) -> tuple[Kind, str]:
     if owner is not None:
         return TAKEN, "already_registered"
     if password is None and wishes.set_password:
         return SET_PASSWORD, "set_password"
+    if invite is not None:  # the address is proved; the same work all the same
+        return WELCOME, "welcome"
     return VERIFY, "verify"

@@ -44,6 +44,8 @@ def reset(core: Core, challenge: Challenge, password: str, cause: Cause) -> Sequ
         if current is None or current.email_key != challenge.target_key or current.status != ACTIVE:
             raise Problem("link_invalid")
         about = cause.by_user(user.id, user.email)
+        if challenges.data_of(challenge).get("vouched"):  # who made the account is no squatter: what was set up stays
+            current = tx.users.change(user.id, now, email_verified_at=current.email_verified_at or now)
         current = addresses.prove(tx, core, current, about)
         tx.users.change(user.id, now, password_hash=encoded)
         tx.users.outdate(user.id)

@@ -114,9 +114,9 @@ def rotate(core: Core, text: str, cause: Cause) -> Tokens:
     The previous token yields the same successor for a short while, for clients that lost the answer or ask twice at
     once. A token spent longer ago was copied by somebody: its session ends.
     """
-    token, session, user = _genuine(core, text)
+    token, session, user = genuine(core, text)
     now = core.world.now()
-    _refuse_over(core, session, user, now)
+    refuse_over(core, session, user, now)
     with core.store.read() as tx:
         account = Account(user, tx.users.roles(user.id))
     if token.counter == session.counter:
@@ -131,7 +131,7 @@ def _settle(core: Core, token: RefreshToken, now: int, cause: Cause) -> Tokens:
     """The rarer ends: somebody else was faster, the account changed meanwhile, or the token was spent before."""
     with core.store.write() as tx:
         session, user = _found(tx, token)
-        _refuse_over(core, session, user, now)
+        refuse_over(core, session, user, now)
         account = Account(user, tx.users.roles(user.id))
         rotated = _rotate(tx, account, token, now, cause)
         reused = rotated is None and not _is_repetition(core, session, token, now)
@@ -165,7 +165,7 @@ def revoke_by_token(core: Core, text: str, cause: Cause) -> None:
     """Log out with any credential of the session (RFC 7009); what is no credential of ours is already logged out."""
     try:
         if text.startswith(refresh.PREFIX):
-            session_id = _genuine(core, text)[0].session_id
+            session_id = genuine(core, text)[0].session_id
         else:
             session_id = core.tokens.verify(text, allow_expired=True)["sid"]
     except Problem as problem:
@@ -200,7 +200,7 @@ def is_live(core: Core, session: Session, now: int) -> bool:
     return session.ended_at is None and session.expires_at > now and session.last_seen_at > idle_since
 
 
-def _genuine(core: Core, text: str) -> tuple[RefreshToken, Session, User]:
+def genuine(core: Core, text: str) -> tuple[RefreshToken, Session, User]:
     """A refresh token that we made, whether or not it still counts, with its session and account."""
     token = refresh.parse(text)
     if token is None:
@@ -220,7 +220,7 @@ def _found(tx: Tx, token: RefreshToken) -> tuple[Session, User]:
     return found
 
 
-def _refuse_over(core: Core, session: Session, user: User, now: int) -> None:
+def refuse_over(core: Core, session: Session, user: User, now: int) -> None:
     unconfirmed = core.settings.verification_required and user.email_verified_at is None  # it may have been opened before that
     if not is_live(core, session, now) or user.status != ACTIVE or unconfirmed:
         raise Problem("invalid_token", "The session has ended.")

@@ -13,7 +13,7 @@ from authsvc.flows.core import Core
 from authsvc.primitives import ids, times
 from authsvc.primitives.emails import Email
 from authsvc.problems import Problem
-from authsvc.rules.access import ADMIN, BUILT_IN_ROLES, USER
+from authsvc.rules.access import ADMIN, BUILT_IN_ROLES, EVERYTHING, USER, Authority, caps_of, demand_cover, demand_outranks
 from authsvc.store.tx import Tx
 from authsvc.store.users import ACTIVE, DISABLED, User
 
@@ -35,7 +35,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class NewUser:
-    """What an account begins with. `email_verified`: somebody whom we trust has proved the address."""
+    """What an account begins with. `verified`: it is known that the address is its owner's."""
 
     email: Email
     name: str | None = None
@@ -44,7 +44,9 @@ class NewUser:
     metadata: Mapping[str, Any] | None = None
     roles: Sequence[str] = ()
     picture: str | None = None
-    email_verified: bool = False
+    app_metadata: Mapping[str, Any] | None = None
+    verified: bool = False
+    status: str = ACTIVE
 
 
 def public(user: User, roles: Sequence[str], caps: Sequence[str]) -> dict[str, Any]:
@@ -72,24 +74,25 @@ def public(user: User, roles: Sequence[str], caps: Sequence[str]) -> dict[str, A
 
 
 def insert(tx: Tx, core: Core, new: NewUser, password_hash: str | None) -> User:
-    """Add the account inside a write block; raises email_taken. Recording the event is the caller's."""
+    """Add the account inside a write block; raises email_taken. Recording the event is the caller's, and so is whether it
+    may be made at all: what strangers ask for goes through flows/signup.py."""
     now = core.world.now()
     user = User(
         id=ids.new(ids.USER, core.world),
         email=new.email.address,
         email_key=new.email.key,
-        email_verified_at=now if new.email_verified else None,
+        email_verified_at=now if new.verified else None,
         phone_number=new.phone_number,
         phone_verified_at=None,
         name=new.name,
         picture=new.picture,
         locale=new.locale,
-        status=ACTIVE,
+        status=new.status,
         password_hash=password_hash,
         generation=1,
         version=1,
-        metadata=json.dumps(new.metadata or {}, separators=(",", ":")),
-        app_metadata="{}",
+        metadata=packed(new.metadata or {}),
+        app_metadata=packed(new.app_metadata or {}),
         created_at=now,
         updated_at=now,
         last_login_at=None,
@@ -103,6 +106,11 @@ def insert(tx: Tx, core: Core, new: NewUser, password_hash: str | None) -> User:
     return user
 
 
+def packed(value: Mapping[str, Any]) -> str:
+    """An object as a column holds it."""
+    return json.dumps(value, separators=(",", ":"))
+
+
 def etag(user: User) -> str:
     """The strong validator of an account's representation (RFC 9110 section 8.8.3)."""
     return f'"{user.version}.{user.generation}.{user.last_login_at or 0}"'
@@ -111,10 +119,13 @@ def etag(user: User) -> str:
 def find(core: Core, user_id: str) -> Account:
     """An account by its id; raises not_found."""
     with core.store.read() as tx:
-        user = tx.users.get(user_id)
-        if user is None:
-            raise Problem("not_found", f"There is no account {user_id}.")
-        return Account(user, tx.users.roles(user_id))
+        return Account(existing(tx, user_id), tx.users.roles(user_id))
+
+
+def find_outranked(core: Core, user_id: str, cause: Cause, authority: Authority) -> User:
+    """An account to act on; raises not_found, or forbidden for one that may do what its actor may not."""
+    with core.store.read() as tx:
+        return outranked(tx, user_id, cause, authority)
 
 
 def find_by_email(core: Core, email: Email) -> Account | None:
@@ -137,27 +148,24 @@ def every(core: Core) -> Iterable[Account]:
 
 def set_status(core: Core, user_id: str, status: str, cause: Cause) -> Account:
     """Disable an account, which ends its sessions at once, or enable it again."""
-    now = core.world.now()
     with core.store.write() as tx:
-        user = _existing(tx.users.get(user_id))
-        if user.status != status:
-            if status == DISABLED:
-                _keep_an_admin(tx, user_id)
-            tx.users.change(user_id, now, status=status)
-            user = tx.users.outdate(user_id)
-            tx.sessions.end_all(user_id, now)
-            event = events.USER_DISABLED if status == DISABLED else events.USER_UPDATED
-            tx.events.record(event, cause, subject=user_id, data={"fields": ["status"]})
+        user = put_status(tx, core, existing(tx, user_id), status, cause)
         return Account(user, tx.users.roles(user_id))
 
 
-def delete(core: Core, user_id: str, cause: Cause) -> None:
-    """Remove an account and all that hangs on it. Never the last admin."""
-    with core.store.write() as tx:
-        _existing(tx.users.get(user_id))
-        _keep_an_admin(tx, user_id)
-        tx.users.delete(user_id)
-        tx.events.record(events.USER_DELETED, cause, subject=user_id)
+def put_status(tx: Tx, core: Core, user: User, status: str, cause: Cause) -> User:
+    """The same inside a write block."""
+    if user.status == status:
+        return user
+    if status == DISABLED:
+        keep_an_admin(tx, user.id)
+    now = core.world.now()
+    tx.users.change(user.id, now, status=status)
+    changed = tx.users.outdate(user.id)
+    tx.sessions.end_all(user.id, now)
+    event = events.USER_DISABLED if status == DISABLED else events.USER_UPDATED
+    tx.events.record(event, cause, subject=user.id, data={"fields": ["status"]})
+    return changed
 
 
 def change_roles(core: Core, user_id: str, cause: Cause, *, grant: Iterable[str] = (), ungrant: Iterable[str] = ()) -> Account:
@@ -165,16 +173,23 @@ def change_roles(core: Core, user_id: str, cause: Cause, *, grant: Iterable[str]
     grant, ungrant = set(grant), set(ungrant)
     refuse_unknown_roles(grant)
     with core.store.write() as tx:
-        user = _existing(tx.users.get(user_id))
-        before = tx.users.roles(user_id)
-        after = sorted(({*before} | grant) - ungrant - {USER})
-        if after != before:
-            if ADMIN in before and ADMIN not in after:
-                _keep_an_admin(tx, user_id)
-            tx.users.set_roles(user_id, after, core.world.now())
-            user = tx.users.outdate(user_id)
-            tx.events.record(events.ROLE_CHANGED, cause, subject=user_id, data={"before": before, "after": after})
+        user = existing(tx, user_id)
+        return put_roles(tx, core, user, ({*tx.users.roles(user_id)} | grant) - ungrant, cause, EVERYTHING)
+
+
+def put_roles(tx: Tx, core: Core, user: User, roles: Iterable[str], cause: Cause, authority: Authority) -> Account:
+    """Inside a write block: let the account have exactly these. What is granted and what is taken away must be the
+    granter's own."""
+    before, after = tx.users.roles(user.id), sorted({*roles} - {USER})
+    if after == before:
         return Account(user, after)
+    refuse_unknown_roles(after)
+    demand_cover(authority, caps_of({*before} ^ {*after}))
+    if ADMIN in before and ADMIN not in after:
+        keep_an_admin(tx, user.id)
+    tx.users.set_roles(user.id, after, core.world.now())
+    tx.events.record(events.ROLE_CHANGED, cause, subject=user.id, data={"before": before, "after": after})
+    return Account(tx.users.outdate(user.id), after)
 
 
 def refuse_unknown_roles(roles: Iterable[str]) -> None:
@@ -183,13 +198,23 @@ def refuse_unknown_roles(roles: Iterable[str]) -> None:
         raise Problem("not_found", f"There is no role {unknown[0]!r}.")
 
 
-def _keep_an_admin(tx: Tx, user_id: str) -> None:
+def keep_an_admin(tx: Tx, user_id: str) -> None:
     """Raise where this would take away the last active admin. In the same block as the change, so two cannot race."""
     if ADMIN in tx.users.roles(user_id) and not tx.users.others_with(ADMIN, user_id):
         raise Problem("conflict", "This is the last admin.")
 
 
-def _existing(user: User | None) -> User:
+def existing(tx: Tx, user_id: str) -> User:
+    """The account, inside a block; raises not_found."""
+    user = tx.users.get(user_id)
     if user is None:
-        raise Problem("not_found")
+        raise Problem("not_found", f"There is no account {user_id}.")
+    return user
+
+
+def outranked(tx: Tx, user_id: str, cause: Cause, authority: Authority) -> User:
+    """The account that somebody is about to act on: their own, or one that may do nothing that they may not."""
+    user = existing(tx, user_id)
+    if cause.actor_id != user_id:
+        demand_outranks(authority, caps_of(tx.users.roles(user_id)))
     return user

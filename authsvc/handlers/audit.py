@@ -11,7 +11,7 @@ from typing import Any
 
 from authsvc.flows import audit, verification
 from authsvc.flows.core import Core
-from authsvc.handlers.sessions import DEFAULT_LIMIT, MOST
+from authsvc.handlers.listings import DEFAULT_LIMIT, MOST
 from authsvc.http import lines
 from authsvc.http.lines import CSV, NDJSON
 from authsvc.http.negotiation import preferred

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from authsvc.flows import login, registration, second_step
+from authsvc.flows import challenges, login, registration, second_step, signup
 from authsvc.flows.core import Core
 from authsvc.flows.registration import Wishes
 from authsvc.flows.signin import Wanted
@@ -22,6 +22,7 @@ def _options(*mails: str, set_cookie: bool) -> Field:
     return Field(nested(shape), default=shape.parse({}))
 
 
+INVITED = Field(lambda value: raw_text(value, most=100))  # a link token
 REGISTER = Shape(
     {
         "email": Field(fields.email, required=True),
@@ -30,6 +31,7 @@ REGISTER = Shape(
         "phone_number": Field(fields.phone_number),
         "locale": Field(fields.locale),
         "metadata": Field(fields.metadata),
+        "invite": INVITED,
         "options": _options("sendEmail", "sendResetEmail", "sendSms", "verifyEmail", set_cookie=False),
     },
     reserved=fields.NOT_THEIRS,
@@ -56,10 +58,12 @@ def register(core: Core, request: Request) -> Response:
     redirect_to = checked(core, request.query)
     new = NewUser(body["email"], body["name"], body["phone_number"], body["locale"], body["metadata"])
     wishes = Wishes(options["sendEmail"], options["verifyEmail"], options["sendResetEmail"], options["sendSms"])
-    made = registration.register(core, new, body["password"], wishes, request.cause, locale=language(request.environ))
+    invite = signup.invited(core, body["invite"], body["email"]) if body["invite"] is not None else None
+    made = registration.register(core, new, body["password"], wishes, request.cause, locale=language(request.environ), invite=invite)
     if made is None:
         return answer({"status": "verification_sent"}, 202)
     sent = made.sent.challenge.id if made.sent else None
+    redirect_to = redirect_to or (challenges.data_of(invite)["redirect_to"] if invite else None)
     more = {"password": made.password, "redirect_to": redirect_to, "challenge_id": sent}
     return token_response(core, made.tokens, cookies=options["setCookie"], status=201, warnings=made.warnings, **more)
 

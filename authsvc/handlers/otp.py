@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from authsvc.flows import authentication, challenges, enrolment, magic, second_step
+from authsvc.flows import authentication, challenges, enrolment, magic, second_step, signup
 from authsvc.flows.core import Core
 from authsvc.handlers import addresses, fields, mfa
 from authsvc.handlers.answers import challenge_sent
@@ -114,7 +114,7 @@ def _challenge_id(core: Core, request: Request) -> str | None:
     if given == ["challenge_id"]:
         challenge_id: str = body["challenge_id"]
         return challenge_id
-    key = body["email"].key if given == ["email"] else magic.PHONE_KEY + body["phone_number"]
+    key = body["email"].key if given == ["email"] else signup.PHONE_KEY + body["phone_number"]
     return magic.newest(core, key)
 
 

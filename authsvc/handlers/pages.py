@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from authsvc.flows import challenges
 from authsvc.flows.core import Core
-from authsvc.handlers.redirects import checked
+from authsvc.handlers.login import INVITED
+from authsvc.handlers.redirects import REDIRECT, checked
 from authsvc.http.request import Request
 from authsvc.http.response import Response
 from authsvc.http.shapes import Field, Shape, raw_text
 from authsvc.pages import views
 from authsvc.pages.site import asset
 from authsvc.problems import Problem
+from authsvc.rules.challenges import INVITE
 
+REGISTER = Shape({**REDIRECT.fields, "invite": INVITED})
 ACCOUNT = Shape({"done": Field(lambda value: raw_text(value, most=20))})
 
 
@@ -21,7 +25,9 @@ def login(core: Core, request: Request) -> Response:
 
 def register(core: Core, request: Request) -> Response:
     checked(core, request.query)
-    return views.register(core, request)
+    token = request.query["invite"]
+    invite = challenges.find(core, token, INVITE) if token is not None else None
+    return views.register(core, request, invited=invite.target if invite else None)
 
 
 def forgot(core: Core, request: Request) -> Response:

@@ -1,39 +1,33 @@
-"""/sessions: the caller's own."""
+"""/sessions, the caller's own, and /user/:user_id/sessions for an administrator."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from authsvc.flows import sessions
+from authsvc.flows import sessions, users
 from authsvc.flows.core import Core
 from authsvc.flows.users import timestamp
+from authsvc.handlers.listings import limit, place_by
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer, nothing
-from authsvc.http.shapes import Field, Shape, flag, whole
-from authsvc.primitives.ids import SESSION, is_id
-from authsvc.problems import Invalid, Problem
+from authsvc.http.shapes import Field, Shape, flag
+from authsvc.primitives.ids import SESSION
+from authsvc.problems import Problem
+from authsvc.rules.access import Authority
 from authsvc.store.sessions import NEWEST, Session
 
-DEFAULT_LIMIT = 50
-MOST = 200
-
-
-def _cursor(value: Any) -> str:
-    """A cursor is the id of the last item of the page before."""
-    if not isinstance(value, str) or not is_id(value, SESSION):
-        raise Invalid("invalid", "Use the `next_cursor` of the page before.")
-    return value
-
-
-PAGE = Shape({"limit": Field(whole(1, MOST), default=DEFAULT_LIMIT), "cursor": Field(_cursor, default=NEWEST)})
+PAGE = Shape({"limit": limit, "cursor": Field(place_by(SESSION), default=NEWEST)})
 END_ALL = Shape({"all": Field(flag, default=False)})
 
 
 def page(core: Core, request: Request) -> Response:
-    limit, current = request.query["limit"], request.caller.session.id
-    found = sessions.page(core, request.caller.user.id, before=request.query["cursor"], limit=limit + 1)
-    items = [_public(session, current) for session in found[:limit]]
-    return answer({"items": items, "next_cursor": found[limit - 1].id if len(found) > limit else None})
+    return _page(core, request, request.caller.user.id, request.caller.session.id)
+
+
+def page_of(core: Core, request: Request) -> Response:
+    user_id = request.params["user_id"]
+    users.find_outranked(core, user_id, request.cause, Authority(request.caller.caps))
+    return _page(core, request, user_id, request.cause.session_id)
 
 
 def end(core: Core, request: Request) -> Response:
@@ -49,7 +43,28 @@ def end_all(core: Core, request: Request) -> Response:
     return nothing()
 
 
-def _public(session: Session, current: str) -> dict[str, Any]:
+def end_of(core: Core, request: Request) -> Response:
+    user_id, session_id = request.params["user_id"], request.params["session_id"]
+    users.find_outranked(core, user_id, request.cause, Authority(request.caller.caps))
+    if not sessions.revoke(core, session_id=session_id, user_id=user_id, cause=request.cause):
+        raise Problem("not_found")
+    return nothing()
+
+
+def end_all_of(core: Core, request: Request) -> Response:
+    user = users.find_outranked(core, request.params["user_id"], request.cause, Authority(request.caller.caps))
+    sessions.revoke_all(core, user, request.cause, but=None)
+    return nothing()
+
+
+def _page(core: Core, request: Request, user_id: str, current: str | None) -> Response:
+    most = request.query["limit"]
+    found = sessions.page(core, user_id, before=request.query["cursor"], limit=most + 1)
+    items = [_public(session, current) for session in found[:most]]
+    return answer({"items": items, "next_cursor": found[most - 1].id if len(found) > most else None})
+
+
+def _public(session: Session, current: str | None) -> dict[str, Any]:
     return {
         "id": session.id,
         "created_at": timestamp(session.created_at),

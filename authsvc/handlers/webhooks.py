@@ -9,11 +9,11 @@ from authsvc.flows import feed, webhooks
 from authsvc.flows.core import Core
 from authsvc.flows.users import timestamp
 from authsvc.flows.webhooks import Wanted
-from authsvc.handlers.sessions import DEFAULT_LIMIT, MOST
+from authsvc.handlers import listings
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer, nothing
-from authsvc.http.shapes import Field, Shape, flag, raw_text, text, whole
-from authsvc.primitives.ids import DELIVERY, is_id
+from authsvc.http.shapes import Field, Shape, flag, raw_text, text
+from authsvc.primitives.ids import DELIVERY
 from authsvc.problems import Invalid
 from authsvc.rules import destinations
 from authsvc.rules.webhooks import EVERYTHING, MOST_PATTERNS, is_known
@@ -49,17 +49,10 @@ def _types(value: Any) -> list[str]:
     return _patterns(raw_text(value, most=MOST_PATTERNS * MAX_PATTERN).split(","))
 
 
-def _cursor(value: Any) -> str:
-    if not isinstance(value, str) or not is_id(value, DELIVERY):
-        raise Invalid("invalid", "Use the `next_cursor` of the page before.")
-    return value
-
-
 def _description(value: Any) -> str:
     return text(most=200, least=0)(value)
 
 
-LIMIT = Field(whole(1, MOST), default=DEFAULT_LIMIT)
 NEW = Shape(
     {
         "url": Field(_url, required=True),
@@ -72,8 +65,10 @@ CHANGE = Shape(
     {"url": Field(_url), "events": Field(_patterns), "description": Field(_description), "enabled": Field(flag)},
     partial=True,
 )
-PAGE = Shape({"limit": LIMIT, "cursor": Field(_cursor, default=NEWEST)})
-FEED = Shape({"after": Field(lambda value: raw_text(value, most=60)), "limit": LIMIT, "types": Field(_types, default=[EVERYTHING])})
+PAGE = Shape({"limit": listings.limit, "cursor": Field(listings.place_by(DELIVERY), default=NEWEST)})
+FEED = Shape(
+    {"after": Field(lambda value: raw_text(value, most=60)), "limit": listings.limit, "types": Field(_types, default=[EVERYTHING])}
+)
 
 
 def listing(core: Core, request: Request) -> Response:

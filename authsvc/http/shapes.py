@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -18,12 +18,14 @@ MOST_UNKNOWN = 20  # unknown fields that are named; who sends more learns nothin
 @dataclass(frozen=True, slots=True)
 class Field:
     """One member: how it is parsed (the parser raises Invalid), and what stands for it when it is absent. `sensitive`:
-    only a caller who proved a short while ago who they are may set it. `limits` are charged when it is sent."""
+    only a caller who proved a short while ago who they are may set it. `cap`: only a holder of it. `limits` are charged
+    when it is sent."""
 
     parse: Callable[[Any], Any]
     required: bool = False
     default: Any = None
     sensitive: bool = False
+    cap: str | None = None
     limits: tuple[str, ...] = ()
 
 
@@ -39,16 +41,22 @@ class Shape:
         self.reserved = reserved
         self.partial = partial
         self.sensitive = frozenset(name for name, field in fields.items() if field.sensitive)
+        self.caps = {name: field.cap for name, field in fields.items() if field.cap}
         self.limits = {name: field.limits for name, field in fields.items() if field.limits}
 
     def limits_of(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         """The limits that these values are charged to, beside those of the route."""
         return tuple(limit for name, limits in self.limits.items() if name in values for limit in limits)
 
+    def refuse(self, names: Iterable[str]) -> None:
+        """Raise for names that are there but not the caller's to set."""
+        listed = ", ".join(sorted(names))
+        if listed:
+            raise Problem(FORBIDDEN, f"Not yours to set: {listed}.")
+
     def parse(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The parsed values, absent ones by their default (a partial shape leaves them out). Raises a Problem."""
-        if self.reserved & values.keys():
-            raise Problem(FORBIDDEN, f"Not yours to set: {', '.join(sorted(self.reserved & values.keys()))}.")
+        self.refuse(self.reserved & values.keys())
         unknown = islice((name for name in values if not self.lenient and name not in self.fields), MOST_UNKNOWN)
         faults = [Fault(name[:100], "unknown_field", "There is no such field.") for name in unknown]
         parsed: dict[str, Any] = {}
@@ -129,6 +137,19 @@ def choice(*allowed: str) -> Callable[[Any], str]:
         return value
 
     return parse
+
+
+def several(parse: Callable[[Any], Any], *, most: int) -> Callable[[Any], list[Any]]:
+    """A list whose items are alike."""
+
+    def parse_all(value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise Invalid("wrong_type", "This must be a list.")
+        if len(value) > most:
+            raise Invalid("too_long", f"At most {most} items.")
+        return [parse(item) for item in value]
+
+    return parse_all
 
 
 def flag(value: Any) -> bool:

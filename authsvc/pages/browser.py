@@ -157,6 +157,11 @@ def _left(core: Core, request: Request, response: Response) -> Response:
     return see_other(below(core, LOGIN), cookies_of(response))
 
 
+def _deleted(core: Core, request: Request, response: Response) -> Response:
+    words = "Your account and everything that belonged to it was deleted."
+    return views.message(core, "Goodbye", words, [(LOGIN, "Sign in")], headers=cookies_of(response))
+
+
 def _or_second_step(refused: Refusal) -> Refusal:
     """A sign-in whose first step is done goes on to the second."""
 
@@ -231,6 +236,7 @@ RESET_FORM = Page(_reset, _reset_refused)
 ACCOUNT_PAGE = Page(_as_is, _account_refused)
 PROFILE_FORM = Page(_changed, _account_refused)
 PASSWORD_FORM = Page(_to_account("password"), _account_refused)
+DELETE_FORM = Page(_deleted, _account_refused)
 SESSION_FORM = Page(_to_account("session"), _account_refused)
 SESSIONS_FORM = Page(_to_account("sessions"), _account_refused)
 REAUTHENTICATE_FORM = Page(_to_account("again"), _reauthentication_refused)

@@ -57,12 +57,15 @@ def login_by_link(core: Core, request: Request, problem: Problem) -> Response:
     return login(core, request, problem, by_link=True)
 
 
-def register(core: Core, request: Request, problem: Problem | None = None) -> Response:
+def register(core: Core, request: Request, problem: Problem | None = None, *, invited: str | None = None) -> Response:
+    """`invited`: the address that an invite was sent to, whose token is carried along."""
+    token = request.query.get("invite") or request.given.get("invite")
     content = piece(
         core,
         "register",
         query=_query(_redirect(request)),
-        email=_email(core, request, problem),
+        invite=hidden("invite", token if isinstance(token, str) else None),
+        email=_email(core, request, problem, value=invited),
         name=field(core, request, problem, "name", "Name (if you like)", autocomplete="name", optional=True),
         password=_new_password(core, request, problem, "password"),
         providers=identities.buttons(core, _query(_redirect(request))),
@@ -183,8 +186,9 @@ def _email(
     label: str = "E-mail",
     id: str = "",  # noqa: A002 - HTML's own word
     autocomplete: str = "username",
+    value: str | None = None,
 ) -> Safe:
-    return field(core, request, problem, "email", label, type="email", autocomplete=autocomplete, id=id)
+    return field(core, request, problem, "email", label, type="email", autocomplete=autocomplete, id=id, value=value)
 
 
 def _new_password(core: Core, request: Request, problem: Problem | None, name: str) -> Safe:

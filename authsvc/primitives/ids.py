@@ -28,8 +28,12 @@ _PATTERN = re.compile(f"[a-z]{{3}}_[{ALPHABET}]{{{LENGTH}}}")
 
 def new(prefix: str, world: World) -> str:
     """A fresh id of one kind."""
-    number = (world.now() << 80) | int.from_bytes(world.random_bytes(RANDOM_BYTES), "big")
-    return f"{prefix}_{''.join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])}"
+    return _text(prefix, (world.now() << 80) | int.from_bytes(world.random_bytes(RANDOM_BYTES), "big"))
+
+
+def first_at(prefix: str, milliseconds: int) -> str:
+    """The lowest id that can be made at this time: those of earlier times sort before it."""
+    return _text(prefix, max(0, milliseconds) << 80)
 
 
 def is_id(text: str, prefix: str) -> bool:
@@ -41,3 +45,7 @@ def readable_secret(world: World) -> str:
     """A generated password: 20 characters of 5 bits each, in groups that can be read aloud."""
     digits = "".join(_PAIRS[int.from_bytes(world.random_bytes(2), "big") & 1023] for _ in range(10))
     return "-".join(digits[start : start + 5] for start in range(0, 20, 5))
+
+
+def _text(prefix: str, number: int) -> str:
+    return f"{prefix}_{''.join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])}"

@@ -46,6 +46,14 @@ class Presented(NamedTuple):
     owes_factor: bool = False
 
 
+class Authority(NamedTuple):
+    """What somebody may hand on, and over whom they stand: the caps they hold."""
+
+    caps: Sequence[str]
+
+
+EVERYTHING = Authority(("*",))  # the command line's: whoever has the database has everything
+
 ANYONE = Who("anyone", signed_in=False)
 ANYBODY_KNOWN = Who("anyone", signed_in=False, known=True)
 SIGNED_IN = Who("signed in")
@@ -56,9 +64,9 @@ OWN_OR_AUDITOR = Who("signed in: own events; audit:read: all")  # which of the t
 TOKEN_HOLDER = Who("holder of a token", signed_in=False, token=True)
 
 
-def self_or(cap: str) -> Who:
-    """The user that the path names, or a holder of the cap. To all others the path does not exist."""
-    return Who(f"self or {cap}", own="user_id", cap=cap)
+def self_or(cap: str, *, fresh: bool = False) -> Who:
+    """The user that the path names, or a holder of the cap (lately). To all others the path does not exist."""
+    return Who(f"self or {cap}{', lately' if fresh else ''}", own="user_id", cap=cap, fresh=fresh)
 
 
 def holder_of(cap: str) -> Who:
@@ -70,6 +78,24 @@ def holds(caps: Iterable[str], wanted: str) -> bool:
     """Whether one of the caps covers the wanted one: itself, `resource:*` or `*`."""
     resource = wanted.partition(":")[0]
     return any(cap in ("*", wanted, f"{resource}:*") for cap in caps)
+
+
+def covers(held: Iterable[str], wanted: Iterable[str]) -> bool:
+    """Whether who holds the ones has all that the others give."""
+    held = list(held)
+    return all(holds(held, cap) for cap in wanted)
+
+
+def demand_cover(authority: Authority, wanted: Iterable[str]) -> None:
+    """Nobody grants, or takes away, what they do not hold."""
+    if not covers(authority.caps, wanted):
+        raise Problem("forbidden", "Nobody grants or takes away what they do not hold themselves. Nothing was done.")
+
+
+def demand_outranks(authority: Authority, caps_of_target: Iterable[str]) -> None:
+    """Who acts on another account holds all that it may do; else a cap on accounts would be a way to every other."""
+    if not covers(authority.caps, caps_of_target):
+        raise Problem("forbidden", "This account has more caps than you. Nothing was done.")
 
 
 def caps_of(roles: Iterable[str]) -> list[str]:

@@ -99,6 +99,26 @@ class Challenges:
         )
         return ended.rowcount
 
+    def forget(self, target_key: str) -> None:
+        """Remove those of an address or number that were asked for before it had an account."""
+        self._connection.execute("DELETE FROM challenges WHERE target_key = :key AND user_id IS NULL", {"key": target_key})
+
+    def invites(self, *, before: str, limit: int, now: int) -> list[Challenge]:
+        """The open invites, newest first, from the one before this id."""
+        rows = self._connection.execute(
+            f"SELECT {COLUMNS} FROM challenges WHERE purpose = 'invite' AND used_at IS NULL AND expires_at > :now AND id < :before "
+            "ORDER BY id DESC LIMIT :limit",
+            {"before": before, "limit": limit, "now": now},
+        )
+        return [Challenge._make(row) for row in rows]
+
+    def of(self, user_id: str, most: int) -> list[Challenge]:
+        """Those of an account that are still kept, newest first."""
+        rows = self._connection.execute(
+            f"SELECT {COLUMNS} FROM challenges WHERE user_id = :user_id ORDER BY id DESC LIMIT :most", {"user_id": user_id, "most": most}
+        )
+        return [Challenge._make(row) for row in rows]
+
     def end_newer(self, challenge: Challenge) -> None:
         """End those of the same account and purpose that were made after this one."""
         self._connection.execute(

@@ -17,6 +17,14 @@ SEALED = ("id", "at", "action", "outcome", "actor_type", "actor_id", "subject", 
 PERSONAL = ("personal_salt", "actor_label", "ip", "user_agent")
 _COLUMNS = (*SEALED, *PERSONAL, "mac")
 _INSERT = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join(':' + name for name in _COLUMNS)})"
+SHOWN = ("id", "at", "action", "outcome", "actor_type", "actor_id", "actor_label", "subject", "session_id", "ip", "user_agent", "data")
+_ERASE = {
+    column: f"""
+UPDATE events SET {", ".join(f"{name} = NULL" for name in PERSONAL)}
+WHERE seq IN (SELECT seq FROM events WHERE {column} = :user_id AND seq > :after ORDER BY seq LIMIT :most) RETURNING seq
+"""
+    for column in ("subject", "actor_id")
+}
 
 Row = Mapping[str, Any]
 
@@ -54,6 +62,23 @@ class Events:
         row["personal_mac"] = personal_mac(key, row)
         row["mac"] = row_mac(key, row)
         self._connection.execute(_INSERT, row)
+
+    def erase(self, column: str, user_id: str, after: int, most: int) -> tuple[int, int]:
+        """Take the personal data out of the next rows whose `subject` or `actor_id` this is; how many, and the last one's
+        number. The rows still verify: what their MAC covers of it is a digest."""
+        rows = self._connection.execute(_ERASE[column], {"user_id": user_id, "after": after, "most": most}).fetchall()
+        return len(rows), max((seq for (seq,) in rows), default=after)
+
+    def of_user(self, user_id: str, most: int) -> list[dict[str, Any]]:
+        """The newest rows that tell of a user or of what they did, newest first."""
+        found: dict[int, dict[str, Any]] = {}
+        for column in _ERASE:
+            rows = self._connection.execute(
+                f"SELECT seq, {', '.join(SHOWN)} FROM events WHERE {column} = :user_id ORDER BY seq DESC LIMIT :most",
+                {"user_id": user_id, "most": most},
+            )
+            found |= {row[0]: dict(zip(SHOWN, row[1:], strict=True)) for row in rows}
+        return [found[seq] for seq in sorted(found, reverse=True)[:most]]
 
 
 def is_erased(row: Row) -> bool:

@@ -123,6 +123,13 @@ class Outbox:
         )
         return [Message._make(row) for row in rows]
 
+    def of(self, user_id: str, most: int) -> list[Message]:
+        """The newest messages to an account that are still kept."""
+        rows = self._connection.execute(
+            f"SELECT {COLUMNS} FROM outbox WHERE user_id = :user_id ORDER BY id DESC LIMIT :most", {"user_id": user_id, "most": most}
+        )
+        return [Message._make(row) for row in rows]
+
     def revive(self, message_id: str, *, seconds: int) -> bool:
         """Deliver it anew, trying for so long; False when it is not there or just being delivered."""
         now = self._world.now()

@@ -9,6 +9,8 @@ from authsvc.primitives.keyring import Keyring
 from authsvc.store.buckets import Buckets
 from authsvc.store.challenges import Challenges
 from authsvc.store.deliveries import Deliveries
+from authsvc.store.directory import Directory
+from authsvc.store.erasures import Erasures
 from authsvc.store.events import Events
 from authsvc.store.expiry import Expired
 from authsvc.store.factors import Factors
@@ -41,6 +43,14 @@ class Tx:
     @cached_property
     def users(self) -> Users:
         return Users(self._connection)
+
+    @cached_property
+    def directory(self) -> Directory:
+        return Directory(self._connection)
+
+    @cached_property
+    def erasures(self) -> Erasures:
+        return Erasures(self._connection)
 
     @cached_property
     def sessions(self) -> Sessions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import unicodedata
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ class User(NamedTuple):
 
 COLUMNS = ", ".join(User._fields)
 _INSERT = f"""
-INSERT INTO users ({COLUMNS}) VALUES ({", ".join(":" + name for name in User._fields)})
+INSERT INTO users ({COLUMNS}, name_key) VALUES ({", ".join(":" + name for name in User._fields)}, :name_key)
 ON CONFLICT (email_key) DO NOTHING RETURNING id
 """
 CHANGEABLE = frozenset(
@@ -46,6 +47,7 @@ CHANGEABLE = frozenset(
         "picture",
         "locale",
         "metadata",
+        "app_metadata",
         "status",
         "password_hash",
         "last_login_at",
@@ -70,24 +72,26 @@ class Users:
 
     def add(self, user: User) -> bool:
         """Insert a new account; False when its e-mail address has one already."""
-        return self._connection.execute(_INSERT, user._asdict()).fetchone() is not None
+        return self._connection.execute(_INSERT, {**user._asdict(), "name_key": _name_key(user.name)}).fetchone() is not None
 
     def change(self, user_id: str, now: int, **values: Any) -> User:
         """Set some columns; the version counts."""
         if not values.keys() <= CHANGEABLE:
             raise LookupError(values.keys() - CHANGEABLE)
+        if "name" in values:
+            values["name_key"] = _name_key(values["name"])
         sets = "".join(f"{name} = :{name}, " for name in values)
         return self._changed(f"{sets}version = version + 1, updated_at = :now", user_id, now=now, **values)
 
-    def change_email(self, user_id: str, email: str, email_key: str, now: int) -> User | None:
+    def change_email(self, user_id: str, email: str, email_key: str, now: int, *, proved: bool = True) -> User | None:
         """Give the account another address, which its owner has proved; None when that one has an account of its own."""
         taken = self._connection.execute(
             "SELECT 1 FROM users WHERE email_key = :key AND id <> :id", {"key": email_key, "id": user_id}
         ).fetchone()
         if taken:
             return None
-        sets = "email = :email, email_key = :key, email_verified_at = :now, version = version + 1, updated_at = :now"
-        return self._changed(sets, user_id, email=email, key=email_key, now=now)
+        sets = "email = :email, email_key = :key, email_verified_at = :proved, version = version + 1, updated_at = :now"
+        return self._changed(sets, user_id, email=email, key=email_key, now=now, proved=now if proved else None)
 
     def take_phone(self, user_id: str, number: str, now: int) -> bool:
         """Make a proved number the account's own; False when it is another's."""
@@ -152,6 +156,11 @@ class Users:
         )
         return [User._make(row) for row in rows]
 
+    def grants(self, user_id: str) -> list[tuple[str, int]]:
+        """The same with when each was granted (ms)."""
+        rows = self._connection.execute("SELECT role, granted_at FROM user_roles WHERE user_id = :id ORDER BY role", {"id": user_id})
+        return rows.fetchall()
+
     def set_roles(self, user_id: str, roles: Iterable[str], now: int) -> None:
         """Grant exactly these roles."""
         self._connection.execute("DELETE FROM user_roles WHERE user_id = :id", {"id": user_id})
@@ -175,3 +184,12 @@ class Users:
     def _changed(self, sets: str, user_id: str, **values: Any) -> User:
         row = self._connection.execute(f"UPDATE users SET {sets} WHERE id = :id RETURNING {COLUMNS}", {"id": user_id, **values}).fetchone()
         return User._make(row)
+
+
+def folded_name(name: str) -> str:
+    """What all spellings of a name share that differ by case only."""
+    return unicodedata.normalize("NFC", name.casefold())
+
+
+def _name_key(name: str | None) -> str | None:
+    return None if name is None else folded_name(name)

@@ -17,10 +17,10 @@ import pytest
 
 from authsvc.app import App
 from authsvc.events import CLI
-from authsvc.flows import login, users
+from authsvc.flows import login, removal, users
 from authsvc.primitives import emails
 from authsvc.problems import Invalid, Problem
-from authsvc.rules.access import ADMIN
+from authsvc.rules.access import ADMIN, EVERYTHING
 from authsvc.store.users import ACTIVE, DISABLED
 from tests.support import EMAIL, PASSWORD, Answer, Client, FakeWorld, actions, event_rows, running, together
 
@@ -878,7 +878,7 @@ def _disable(app: App, user_id: str) -> None:
 
 
 def _delete(app: App, user_id: str) -> None:
-    users.delete(app.core, user_id, CLI)
+    removal.delete(app.core, user_id, CLI, EVERYTHING)
 
 
 @pytest.mark.parametrize(
@@ -920,7 +920,7 @@ def test_a18_a_new_account_inherits_nothing_from_a_deleted_one(client: Client, a
     old = client.refresh(old["refresh_token"]).json()
     second = client.login().json()
     assert client.get(f"/user/{keeper}", token=old["access_token"]).status == 200
-    users.delete(app.core, old["user"]["id"], CLI)
+    removal.delete(app.core, old["user"]["id"], CLI, EVERYTHING)
     new = client.register(password=NEW_PASSWORD).json()
 
     assert new["user"]["id"] != old["user"]["id"]

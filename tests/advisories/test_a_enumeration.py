@@ -12,9 +12,10 @@ import pytest
 
 from authsvc.app import App
 from authsvc.events import CLI
-from authsvc.flows import registration, users
+from authsvc.flows import registration, removal, users
 from authsvc.flows.users import NewUser
 from authsvc.primitives import emails, links
+from authsvc.rules.access import EVERYTHING
 from authsvc.store.users import DISABLED
 from tests.letterbox import (
     BROWSER,
@@ -54,7 +55,7 @@ def network(number: int) -> str:
 
 def add(app: App, email: str, *, confirmed: bool = False) -> str:
     """An account with PASSWORD that nobody was mailed about; its id."""
-    user = registration.create(app.core, NewUser(emails.parse(email)), PASSWORD, CLI)[0].user
+    user = registration.create(app.core, NewUser(emails.parse(email)), PASSWORD, CLI, EVERYTHING)[0].user
     now = app.core.world.now()
     with app.core.store.write() as tx:
         tx.users.change(user.id, now, email_verified_at=now if confirmed else None)
@@ -542,7 +543,7 @@ def test_a18_nothing_of_a_deleted_account_reaches_the_next_one_at_its_address(fr
     old += [change_link(free, NEW, EMAIL), reset_link(free), magic_link(free), verify_link(free)]
     device = client.cookies["authsvc_device"]
     client.post("/password/forgot", {"email": EMAIL})
-    users.delete(free.core, first["id"], CLI)
+    removal.delete(free.core, first["id"], CLI, EVERYTHING)
     count = len(mails(free))
     second = Client(free, ip=network(5)).register()["user"]
     assert len(mails(free)) == count, "the letter that waited is gone"

@@ -11,8 +11,9 @@ import pytest
 
 from authsvc.app import App
 from authsvc.events import CLI
-from authsvc.flows import users
+from authsvc.flows import removal, users
 from authsvc.primitives import links
+from authsvc.rules.access import EVERYTHING
 from tests.letterbox import (
     ASK,
     BROWSER,
@@ -267,7 +268,7 @@ def sign_in_by_mail(app: App) -> None:
 
 def start_again(app: App) -> None:
     (user,) = rows(app, "SELECT id FROM users")
-    users.delete(app.core, user["id"], CLI)
+    removal.delete(app.core, user["id"], CLI, EVERYTHING)
     Client(app).register()
 
 

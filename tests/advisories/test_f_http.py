@@ -15,9 +15,10 @@ import pytest
 from authsvc.app import App
 from authsvc.config.settings import LIMITS
 from authsvc.events import CLI
-from authsvc.flows import users
+from authsvc.flows import removal, users
 from authsvc.problems import KINDS
 from authsvc.routes import ROUTES
+from authsvc.rules.access import EVERYTHING
 from tests.http.bare import Bare
 from tests.support import EMAIL, PASSWORD, Answer, Client, FakeWorld, actions, event_rows, running
 
@@ -467,7 +468,7 @@ def test_e3_a_new_account_of_the_same_address_inherits_nothing(client: Client, a
     old = client.login()
     client.register("second@mail.com")
     users.change_roles(app.core, client.login("second@mail.com")["user"]["id"], CLI, grant=["admin"])
-    users.delete(app.core, old["user"]["id"], CLI)
+    removal.delete(app.core, old["user"]["id"], CLI, EVERYTHING)
     new = client.register()
     assert new["user"]["id"] != old["user"]["id"]
     assert (new["user"]["roles"], new["user"]["caps"]) == (["user"], [])
@@ -479,7 +480,7 @@ def test_e3_a_new_account_of_the_same_address_inherits_nothing(client: Client, a
 def end_account(app: App, user_id: str, end: str) -> None:
     """Disable or delete an account as an administrator would."""
     if end == "deleted":
-        users.delete(app.core, user_id, CLI)
+        removal.delete(app.core, user_id, CLI, EVERYTHING)
         return
     users.set_status(app.core, user_id, "disabled", CLI)
     if end == "disabled and enabled":

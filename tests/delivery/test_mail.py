@@ -23,9 +23,10 @@ from authsvc.delivery.assembly import mail_sender
 from authsvc.delivery.mail import MailCourier
 from authsvc.delivery.senders import Envelope
 from authsvc.events import CLI
-from authsvc.flows import outbox, users
+from authsvc.flows import outbox, removal, users
 from authsvc.primitives import emails
 from authsvc.problems import Invalid
+from authsvc.rules.access import EVERYTHING
 from tests.delivery import FROM, ends, message, put
 from tests.letterbox import ASK, NEW, UNLIMITED, code, confirm, counts, files, link, rows, use
 from tests.support import EMAIL, START, Client, FakeWorld, actions, running
@@ -374,7 +375,7 @@ def test_a_link_used_before_its_mail_went_out_again_is_not_mailed_again(free: Ap
 def test_mail_to_a_deleted_account_goes_with_it(free: App) -> None:
     """What waited for an account that is gone is gone, too."""
     Client(free).register(options={"sendEmail": True, "verifyEmail": True})
-    users.delete(free.core, account_id(free), CLI)
+    removal.delete(free.core, account_id(free), CLI, EVERYTHING)
     assert counts(free, "outbox") == [0]
     assert free.deliveries.run_once() == 0
     assert lines(free) == []

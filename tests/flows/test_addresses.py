@@ -10,10 +10,11 @@ import pytest
 
 from authsvc.app import App
 from authsvc.events import CLI, Cause
-from authsvc.flows import addresses, challenges, users
+from authsvc.flows import addresses, challenges, removal, users
 from authsvc.flows.users import Account
 from authsvc.primitives import emails
 from authsvc.problems import Problem
+from authsvc.rules.access import EVERYTHING
 from authsvc.rules.challenges import CHANGE, UNDO, VERIFY, Kind
 from authsvc.store.challenges import Challenge
 from tests.letterbox import NEW, UNLIMITED, ask_change, change_link, confirm, letters, rows, state, undo_link, use, verify_link
@@ -68,7 +69,7 @@ def test_an_account_that_went_meanwhile_is_not_an_error(free: App, path_of: Any)
     """Between the looking and the using it was deleted: link_invalid, and nothing is on record but that."""
     user = account(free).user
     challenge = find(free, path_of(free), VERIFY, CHANGE, UNDO)
-    users.delete(free.core, user.id, CLI)
+    removal.delete(free.core, user.id, CLI, EVERYTHING)
     before = state(free)
     act = addresses.undo if path_of is undo_link else addresses.confirm
     assert refused(lambda: act(free.core, challenge, FROM)) == "link_invalid"

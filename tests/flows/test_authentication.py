@@ -9,9 +9,10 @@ import pytest
 
 from authsvc.app import App
 from authsvc.events import CLI
-from authsvc.flows import profile, sessions, users
+from authsvc.flows import profile, removal, sessions, users
 from authsvc.flows.authentication import authenticate
 from authsvc.problems import Problem
+from authsvc.rules.access import EVERYTHING
 from authsvc.store.users import DISABLED
 from tests.support import Client, FakeWorld, actions
 
@@ -68,7 +69,7 @@ def test_a_change_counts_at_the_next_request_though_the_token_is_remembered(app:
             users.change_roles(app.core, answer["user"]["id"], CLI, ungrant=["admin"])
             and users.set_status(app.core, answer["user"]["id"], DISABLED, CLI)
         ),
-        lambda answer: users.delete(app.core, answer["user"]["id"], CLI),
+        lambda answer: removal.delete(app.core, answer["user"]["id"], CLI, EVERYTHING),
     ):
         answer = client.register(f"user{len(actions(app))}@example.com")
         for _ in range(2):
@@ -92,7 +93,7 @@ def test_an_account_that_is_not_active_has_no_callers(app: App, client: Client) 
 def test_another_change_of_the_account_does_not_end_tokens(app: App, client: Client) -> None:
     """A new name is no new generation: the caller is as they are now, under the old token."""
     answer = client.register()
-    profile.change(app.core, answer["user"]["id"], {"name": "Marie"}, CLI, if_match=None)
+    profile.change(app.core, answer["user"]["id"], {"name": "Marie"}, CLI, EVERYTHING, if_match=None)
 
     assert authenticate(app.core, answer["access_token"]).user.name == "Marie"
 

@@ -11,11 +11,12 @@ import pytest
 
 from authsvc.app import App
 from authsvc.events import CLI, Cause
-from authsvc.flows import login, registration, sessions, users
+from authsvc.flows import login, registration, removal, sessions, users
 from authsvc.flows.registration import Wishes
 from authsvc.flows.users import NewUser
 from authsvc.primitives import emails
 from authsvc.problems import Problem
+from authsvc.rules.access import EVERYTHING
 from authsvc.store.users import DISABLED
 from tests.support import EMAIL, PASSWORD, Client, FakeWorld, actions, event_rows, running
 
@@ -54,7 +55,7 @@ def meanwhile(app: App, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[
 CHANGES: dict[str, Callable[[App, str], Any]] = {
     "password": lambda app, user_id: login.set_password(app.core, users.find(app.core, user_id).user, NEW_PASSWORD, CLI),
     "disabled": lambda app, user_id: users.set_status(app.core, user_id, DISABLED, CLI),
-    "deleted": lambda app, user_id: users.delete(app.core, user_id, CLI),
+    "deleted": lambda app, user_id: removal.delete(app.core, user_id, CLI, EVERYTHING),
 }
 
 
@@ -265,14 +266,16 @@ def test_a_generated_password_is_good_enough_for_its_own_rule(tmp_path: Path, wo
     """Where weak passwords are refused and long ones asked for, a generated one still passes, and works."""
     with running(tmp_path, world, password_weak="refuse", password_min=20) as app:
         for number in range(20):
-            account, password = registration.create(app.core, NewUser(emails.parse(f"u{number}@example.com"), name="Marie"), None, CLI)
+            account, password = registration.create(
+                app.core, NewUser(emails.parse(f"u{number}@example.com"), name="Marie"), None, CLI, EVERYTHING
+            )
             assert password is not None
             assert login.by_password(app.core, emails.parse(account.user.email), password, FROM).user["id"] == account.user.id
 
 
 def test_creating_with_a_role_twice_grants_it_once(app: App) -> None:
     """A repeated role is one role, in the account and in the event."""
-    account, _ = registration.create(app.core, NewUser(emails.parse(EMAIL), roles=("admin", "admin")), PASSWORD, CLI)
+    account, _ = registration.create(app.core, NewUser(emails.parse(EMAIL), roles=("admin", "admin")), PASSWORD, CLI, EVERYTHING)
 
     assert users.find(app.core, account.user.id).roles == ["admin"]
     assert json.loads(event_rows(app)[0]["data"]) == {"roles": ["admin"]}
@@ -282,7 +285,7 @@ def test_a_password_set_for_an_account_that_was_just_deleted_is_refused(app: App
     """While the new password was being hashed the account went: not found, and nothing is recorded of it."""
     user_id = client.register()["user"]["id"]
     account = users.find(app.core, user_id)
-    users.delete(app.core, user_id, Cause())
+    removal.delete(app.core, user_id, Cause(), EVERYTHING)
     before = actions(app)
     with pytest.raises(Problem) as caught:
         login.set_password(app.core, account.user, "another-harbour-17", Cause())

@@ -10,9 +10,10 @@ import pytest
 
 from authsvc.app import App
 from authsvc.events import CLI, Cause
-from authsvc.flows import challenges, magic, sessions, users
+from authsvc.flows import challenges, magic, removal, sessions, users
 from authsvc.primitives import emails, links
 from authsvc.problems import Problem
+from authsvc.rules.access import EVERYTHING
 from authsvc.rules.challenges import MAGIC
 from authsvc.store.challenges import Challenge
 from authsvc.store.users import DISABLED
@@ -73,7 +74,7 @@ def test_an_account_that_is_not_the_one_any_more_is_not_signed_into(free: App, a
     if act == "moved":
         assert use(free, change_link(free)).status == 200
     else:
-        users.delete(free.core, user_id, CLI)
+        removal.delete(free.core, user_id, CLI, EVERYTHING)
     if act == "replaced":
         Client(free).register()
     before = counts(free, "users", "sessions", "events")

@@ -13,6 +13,7 @@ from authsvc.events import CLI
 from authsvc.flows import login, users
 from authsvc.primitives import devices
 from authsvc.primitives.keyring import Key
+from authsvc.rules.access import EVERYTHING
 from tests.letterbox import NEW, NEW_PASSWORD, UNLIMITED, confirm, letters, magic_link, mails, reset_link, rows, undo_link, use
 from tests.support import EMAIL, PASSWORD, Client, FakeWorld, running
 
@@ -79,7 +80,7 @@ def test_the_first_sign_in_is_no_news(free: App) -> None:
     from authsvc.flows.users import NewUser
     from authsvc.primitives import emails
 
-    registration.create(free.core, NewUser(emails.parse(EMAIL)), PASSWORD, CLI)
+    registration.create(free.core, NewUser(emails.parse(EMAIL)), PASSWORD, CLI, EVERYTHING)
     sign_in(free)
     assert notices(free) == []
     sign_in(free, SAFARI)

@@ -12,6 +12,7 @@ from authsvc.events import Cause
 from authsvc.flows import profile, users
 from authsvc.primitives import emails
 from authsvc.problems import Problem
+from authsvc.rules.access import EVERYTHING
 from authsvc.store.users import User
 from tests.letterbox import NEW, letters, rows, state
 from tests.support import EMAIL, Client, FakeWorld, actions, event_rows
@@ -25,7 +26,7 @@ def user(app: App) -> User:
 
 
 def change(app: App, user_id: str, if_match: str | None = None, **values: Any) -> User:
-    return profile.change(app.core, user_id, values, FROM, if_match=if_match, locale="de").user
+    return profile.change(app.core, user_id, values, FROM, EVERYTHING, if_match=if_match, locale="de").user
 
 
 def refused(act: Any) -> str:

@@ -10,9 +10,10 @@ import pytest
 
 from authsvc.app import App
 from authsvc.events import CLI, Cause
-from authsvc.flows import challenges, login, resets, users
+from authsvc.flows import challenges, login, removal, resets, users
 from authsvc.primitives import emails
 from authsvc.problems import Problem
+from authsvc.rules.access import EVERYTHING
 from authsvc.rules.challenges import RESET, SET_PASSWORD
 from authsvc.store.challenges import Challenge
 from authsvc.store.users import DISABLED
@@ -62,7 +63,7 @@ def test_a_reset_is_by_the_account_and_from_where_it_was_done(free: App, user_id
 
 
 MEANWHILE: dict[str, Callable[[App, str], Any]] = {
-    "deleted": lambda app, user_id: users.delete(app.core, user_id, CLI),
+    "deleted": lambda app, user_id: removal.delete(app.core, user_id, CLI, EVERYTHING),
     "disabled": lambda app, user_id: users.set_status(app.core, user_id, DISABLED, CLI),
     "moved": lambda app, user_id: use(app, change_link(app)),
     "password": lambda app, user_id: login.set_password(app.core, users.find(app.core, user_id).user, "yellow-anchor-33", CLI),

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from authsvc.app import App
 from authsvc.events import CLI
-from authsvc.flows import profile, registration, users
+from authsvc.flows import profile, registration, removal, users
 from authsvc.flows.users import Account, NewUser
 from authsvc.primitives import emails, ids
 from authsvc.problems import Problem
+from authsvc.rules.access import EVERYTHING
 from authsvc.store.users import ACTIVE, DISABLED, User
 from tests.support import PASSWORD, Client, FakeWorld, actions, event_rows
 
@@ -29,7 +30,7 @@ PAGE = 500
 
 
 def make(app: App, email: str = "marie@example.com", *roles: str) -> User:
-    return registration.create(app.core, NewUser(emails.parse(email), roles=roles), PASSWORD, CLI)[0].user
+    return registration.create(app.core, NewUser(emails.parse(email), roles=roles), PASSWORD, CLI, EVERYTHING)[0].user
 
 
 def refusal(act: Callable[[], Any]) -> str:
@@ -81,7 +82,7 @@ def test_a_list_holds_no_read_open_between_its_items(app: App, world: FakeWorld)
 
     world.advance(1)
     later = make(app, "later@example.com").id
-    users.delete(app.core, second, CLI)
+    removal.delete(app.core, second, CLI, EVERYTHING)
 
     assert [account.user.id for account in walk][-1] == later
     assert rows(app, "SELECT count(*) FROM users") == [(2,)]
@@ -152,7 +153,7 @@ def test_the_role_of_everybody_is_not_stored(app: App) -> None:
 LAST_ADMIN_ACTS: list[Callable[[App, str], Any]] = [
     lambda app, user_id: users.change_roles(app.core, user_id, CLI, ungrant=["admin"]),
     lambda app, user_id: users.set_status(app.core, user_id, DISABLED, CLI),
-    lambda app, user_id: users.delete(app.core, user_id, CLI),
+    lambda app, user_id: removal.delete(app.core, user_id, CLI, EVERYTHING),
 ]
 
 
@@ -179,7 +180,7 @@ def test_a_disabled_admin_does_not_count(app: App, act: Callable[[App, str], Any
 
     assert refusal(lambda: act(app, first.id)) == "conflict"
     users.set_status(app.core, disabled.id, DISABLED, CLI)
-    users.delete(app.core, disabled.id, CLI)
+    removal.delete(app.core, disabled.id, CLI, EVERYTHING)
 
 
 def test_a_disabled_last_admin_may_be_enabled_but_not_taken_away(app: App) -> None:
@@ -188,7 +189,7 @@ def test_a_disabled_last_admin_may_be_enabled_but_not_taken_away(app: App) -> No
     users.set_status(app.core, second.id, DISABLED, CLI)
 
     assert list(users.change_roles(app.core, second.id, CLI, ungrant=["admin"]).roles) == []
-    assert refusal(lambda: users.delete(app.core, first.id, CLI)) == "conflict"
+    assert refusal(lambda: removal.delete(app.core, first.id, CLI, EVERYTHING)) == "conflict"
 
 
 def test_an_ordinary_account_may_always_go(app: App) -> None:
@@ -197,7 +198,7 @@ def test_an_ordinary_account_may_always_go(app: App) -> None:
 
     users.set_status(app.core, user.id, DISABLED, CLI)
     users.change_roles(app.core, user.id, CLI, ungrant=["admin"])
-    users.delete(app.core, user.id, CLI)
+    removal.delete(app.core, user.id, CLI, EVERYTHING)
 
     assert actions(app) == ["user.created", "user.disabled", "user.deleted"]
 
@@ -205,9 +206,9 @@ def test_an_ordinary_account_may_always_go(app: App) -> None:
 ACTS: list[Callable[[App], Any]] = [
     lambda app: users.find(app.core, MISSING),
     lambda app: users.set_status(app.core, MISSING, DISABLED, CLI),
-    lambda app: users.delete(app.core, MISSING, CLI),
+    lambda app: removal.delete(app.core, MISSING, CLI, EVERYTHING),
     lambda app: users.change_roles(app.core, MISSING, CLI, grant=["admin"]),
-    lambda app: profile.change(app.core, MISSING, {"name": "x"}, CLI, if_match=None),
+    lambda app: profile.change(app.core, MISSING, {"name": "x"}, CLI, EVERYTHING, if_match=None),
 ]
 
 
@@ -224,7 +225,7 @@ def test_deleting_leaves_nothing_but_the_audit_trail(app: App, client: Client) -
     make(app, "admin@example.com", "admin")
     user_id = client.register(password=PASSWORD)["user"]["id"]
     users.change_roles(app.core, user_id, CLI, grant=["admin"])
-    users.delete(app.core, user_id, CLI)
+    removal.delete(app.core, user_id, CLI, EVERYTHING)
 
     assert rows(app, "SELECT count(*) FROM sessions") == [(0,)]
     assert rows(app, f"SELECT count(*) FROM user_roles WHERE user_id = '{user_id}'") == [(0,)]
@@ -250,7 +251,7 @@ def test_disabling_twice_is_one_event_and_ends_sessions(app: App, client: Client
     [
         lambda app, user_id: users.set_status(app.core, user_id, DISABLED, CLI),
         lambda app, user_id: users.change_roles(app.core, user_id, CLI, grant=["admin"]),
-        lambda app, user_id: profile.change(app.core, user_id, {"name": "Marie"}, CLI, if_match=None),
+        lambda app, user_id: profile.change(app.core, user_id, {"name": "Marie"}, CLI, EVERYTHING, if_match=None),
     ],
     ids=["set_status", "change_roles", "change_profile"],
 )
@@ -268,7 +269,7 @@ def test_an_empty_change_of_profile_is_none(app: App) -> None:
     """No fields: no event, no new version."""
     user = make(app)
 
-    assert profile.change(app.core, user.id, {}, CLI, if_match=users.etag(user)).user == user
+    assert profile.change(app.core, user.id, {}, CLI, EVERYTHING, if_match=users.etag(user)).user == user
     assert actions(app) == ["user.created"]
 
 
@@ -282,7 +283,7 @@ def test_a_profile_is_changed_only_in_the_version_that_was_read(app: App, if_mat
     given_match = None if if_match is None else if_match.format(etag=users.etag(user))
 
     def change() -> Account:
-        return profile.change(app.core, user.id, {"name": "Marie"}, CLI, if_match=given_match)
+        return profile.change(app.core, user.id, {"name": "Marie"}, CLI, EVERYTHING, if_match=given_match)
 
     if passes:
         changed = change().user
@@ -334,7 +335,7 @@ def test_a_timestamp_is_rfc_3339_to_the_millisecond(milliseconds: int) -> None:
 def test_a_new_account_is_as_it_was_asked_for(app: App) -> None:
     """What an account begins with is stored as it came, and nothing is verified by being said."""
     new = NewUser(emails.parse("m@example.com"), "Marie", "+14155550100", "fr", {"a": ["é", None]}, ("admin",))
-    account, password = registration.create(app.core, replace(new), None, CLI)
+    account, password = registration.create(app.core, replace(new), None, CLI, EVERYTHING)
     seen = users.public(account.user, account.all_roles, ["*"])
 
     assert password

@@ -1,0 +1,59 @@
+"""The one door through which strangers make accounts: is it open to them, and did somebody invite them?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from authsvc.flows import challenges, users
+from authsvc.flows.core import Core
+from authsvc.flows.users import NewUser
+from authsvc.primitives.emails import Email
+from authsvc.problems import Problem, invalid
+from authsvc.rules import signup
+from authsvc.rules.access import BUILT_IN_ROLES, caps_of, covers
+from authsvc.rules.challenges import INVITE
+from authsvc.store.challenges import Challenge
+from authsvc.store.tx import Tx
+from authsvc.store.users import ACTIVE, User
+
+PHONE_KEY = "tel:"  # RFC 3966; what stands for the address of an account that has only a number
+
+
+def insert(tx: Tx, core: Core, new: NewUser, password_hash: str | None, *, invite: Challenge | None = None) -> User:
+    """Add the account inside a write block; raises signup_closed, link_invalid for an invite that was used or taken back,
+    or email_taken. An invite is used up: its link proves the mailbox, and the roles that were promised are granted."""
+    refuse_uninvited(core, new.email, invite)
+    if invite is not None:
+        challenges.spend(tx, core, invite)
+        new = replace(new, verified=True, roles=_promised(tx, invite))
+    return users.insert(tx, core, new, password_hash)
+
+
+def invited(core: Core, token: str, email: Email) -> Challenge:
+    """The open invite that a link token belongs to; raises link_invalid, or a fault where it was sent to another address."""
+    invite = challenges.find(core, token, INVITE)
+    if invite.target_key != email.key:
+        raise invalid("email", "not_allowed", "The invite is for another address.")
+    return invite
+
+
+def refuse_uninvited(core: Core, email: Email, invite: Challenge | None = None) -> None:
+    """Raise signup_closed for whom the settings keep out; whether the address has an account plays no part."""
+    if not is_open(core, email, invite):
+        raise Problem("signup_closed")
+
+
+def is_open(core: Core, email: Email, invite: Challenge | None = None) -> bool:
+    key = email.key if email.address else None  # what else stands in its place proves nothing
+    return signup.is_open(core.settings.signup, core.settings.signup_domains, key, invited=invite is not None)
+
+
+def _promised(tx: Tx, invite: Challenge) -> list[str]:
+    """The roles that go with an invite; raises link_invalid where who promised them could not grant them any more."""
+    noted = challenges.data_of(invite)
+    roles = [role for role in noted["roles"] if role in BUILT_IN_ROLES]
+    if roles and noted["by_type"] == "user":
+        host = tx.users.get(noted["by"])
+        if host is None or host.status != ACTIVE or not covers(caps_of(tx.users.roles(host.id)), caps_of(roles)):
+            raise Problem("link_invalid")
+    return roles

@@ -1,0 +1,87 @@
+"""/users and POST /user: accounts looked for, and made for others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from authsvc.flows import directory, registration, users
+from authsvc.flows.core import Core
+from authsvc.flows.users import NewUser
+from authsvc.handlers import fields
+from authsvc.handlers.listings import WRONG, limit, opened, sealed
+from authsvc.handlers.users import shown
+from authsvc.http.negotiation import language
+from authsvc.http.request import Request
+from authsvc.http.response import Response, answer
+from authsvc.http.shapes import Field, Shape, flag, raw_text, text
+from authsvc.primitives.ids import USER, is_id
+from authsvc.problems import invalid
+from authsvc.rules import profiles
+from authsvc.rules.access import Authority, caps_of
+from authsvc.store.directory import Place
+from authsvc.store.users import ACTIVE
+
+
+def _place(value: Any) -> Place:
+    return Place._make(opened(raw_text(value, most=2_000), len(Place._fields)))
+
+
+CREATE = Shape(
+    {
+        "email": Field(fields.email, required=True),
+        "password": Field(fields.password),
+        "name": Field(fields.name),
+        "picture": Field(profiles.picture),
+        "phone_number": Field(fields.phone_number),
+        "locale": Field(fields.locale),
+        "metadata": Field(fields.metadata),
+        "roles": Field(fields.roles, default=[], sensitive=True),
+        "app_metadata": Field(fields.metadata),
+        "email_verified": Field(flag, default=False),
+        "status": Field(fields.status, default=ACTIVE),
+        "send_invite": Field(flag, default=False),
+    },
+    reserved=fields.NOT_THEIRS - fields.ADMINISTERED.keys(),
+)
+SEARCH = Shape(
+    {
+        "q": Field(text(most=200)),
+        "role": Field(fields.role),
+        "status": Field(fields.status),
+        "created_after": Field(fields.moment),
+        "limit": limit,
+        "cursor": Field(_place),
+    }
+)
+
+
+def create(core: Core, request: Request) -> Response:
+    body, authority = request.body, Authority(request.caller.caps)
+    if body["send_invite"] and body["password"] is not None:
+        raise invalid("send_invite", "not_allowed", "An invite lets its reader choose the password: leave one of the two out.")
+    new = NewUser(
+        email=body["email"],
+        name=body["name"],
+        phone_number=body["phone_number"],
+        locale=body["locale"],
+        metadata=body["metadata"],
+        roles=body["roles"],
+        picture=body["picture"],
+        app_metadata=body["app_metadata"],
+        verified=body["email_verified"],
+        status=body["status"],
+    )
+    if body["send_invite"]:
+        return shown(registration.create_invited(core, new, request.cause, authority, locale=language(request.environ)), 201)
+    account, password = registration.create(core, new, body["password"], request.cause, authority)
+    return shown(account, 201, **({} if password is None else {"password": password}))
+
+
+def search(core: Core, request: Request) -> Response:
+    query, place = request.query, request.query["cursor"]
+    wanted = directory.wanted(query["q"], query["role"], query["status"], query["created_after"])
+    if place is not None and (place.way not in wanted.ways or not (place.id in ("", wanted.start.id) or is_id(place.id, USER))):
+        raise invalid("cursor", "invalid", WRONG)
+    found, behind = directory.page(core, wanted, place, query["limit"])
+    items = [users.public(account.user, account.all_roles, caps_of(account.roles)) for account in found]
+    return answer({"items": items, "next_cursor": sealed(behind) if behind else None})

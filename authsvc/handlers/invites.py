@@ -1,0 +1,64 @@
+"""/invites: links to mailboxes whose holders may sign up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from authsvc.flows import challenges, invites
+from authsvc.flows.core import Core
+from authsvc.flows.invites import Invitation
+from authsvc.flows.users import timestamp
+from authsvc.handlers import fields
+from authsvc.handlers.listings import limit, place_by
+from authsvc.handlers.redirects import checked
+from authsvc.http.negotiation import language
+from authsvc.http.request import Request
+from authsvc.http.response import Response, answer, nothing
+from authsvc.http.shapes import Field, Shape, raw_text
+from authsvc.primitives.ids import CHALLENGE
+from authsvc.rules.access import Authority
+from authsvc.rules.redirects import MAX_LENGTH
+from authsvc.store.challenges import Challenge
+from authsvc.store.sessions import NEWEST
+
+INVITE = Shape(
+    {
+        "email": Field(fields.email, required=True),
+        "name": Field(fields.name),
+        "roles": Field(fields.roles, default=[]),
+        "redirect_to": Field(lambda value: raw_text(value, most=MAX_LENGTH)),
+    }
+)
+PAGE = Shape({"limit": limit, "cursor": Field(place_by(CHALLENGE), default=NEWEST)})
+
+
+def invite(core: Core, request: Request) -> Response:
+    body = request.body
+    invitation = Invitation(body["email"], body["name"], body["roles"], checked(core, body))
+    made = invites.invite(core, invitation, request.cause, Authority(request.caller.caps), locale=language(request.environ))
+    return answer(_public(made), 201)
+
+
+def page(core: Core, request: Request) -> Response:
+    most = request.query["limit"]
+    found = invites.page(core, before=request.query["cursor"], limit=most + 1)
+    items = [_public(made) for made in found[:most]]
+    return answer({"items": items, "next_cursor": found[most - 1].id if len(found) > most else None})
+
+
+def revoke(core: Core, request: Request) -> Response:
+    invites.revoke(core, request.params["invite_id"], request.cause, Authority(request.caller.caps))
+    return nothing()
+
+
+def _public(made: Challenge) -> dict[str, Any]:
+    noted = challenges.data_of(made)
+    return {
+        "id": made.id,
+        "email": made.target,
+        "name": noted["name"],
+        "roles": noted["roles"],
+        "invited_by": noted["by"],
+        "created_at": timestamp(made.created_at),
+        "expires_at": timestamp(made.expires_at),
+    }

@@ -1,0 +1,51 @@
+"""What lists have in common: how many items a page has, and where the next one begins."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable
+from typing import Any
+
+from authsvc.http.shapes import Field, whole
+from authsvc.primitives.ids import is_id
+from authsvc.problems import Invalid
+
+DEFAULT_LIMIT = 50
+MOST = 200
+LONGEST_CURSOR = 2_000
+WRONG = "Use the `next_cursor` of the page before."
+
+limit = Field(whole(1, MOST), default=DEFAULT_LIMIT)
+
+
+def place_by(prefix: str) -> Callable[[Any], str]:
+    """A cursor that is the id of the last item of the page before."""
+
+    def parse(value: Any) -> str:
+        if not isinstance(value, str) or not is_id(value, prefix):
+            raise Invalid("invalid", WRONG)
+        return value
+
+    return parse
+
+
+def sealed(parts: tuple[str, ...]) -> str:
+    """A cursor that says more than an id."""
+    return base64.urlsafe_b64encode(json.dumps(parts, separators=(",", ":")).encode()).rstrip(b"=").decode()
+
+
+def opened(value: Any, count: int) -> tuple[str, ...]:
+    """What such a cursor says: so many texts. Raises Invalid for anything else."""
+    try:
+        if len(value) > LONGEST_CURSOR:
+            raise Invalid("too_long", WRONG)
+        parts = json.loads(base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True))
+        if not isinstance(parts, list) or len(parts) != count:
+            raise Invalid("invalid", WRONG)
+        for part in parts:
+            part.encode()
+    except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error):
+        raise Invalid("invalid", WRONG) from None
+    return tuple(parts)
