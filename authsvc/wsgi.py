@@ -127,7 +127,7 @@ class Wsgi:
         if malformed is not None:
             raise malformed
         if route.who.signed_in:
-            sensitive = bool(route.body.sensitive & request.body.keys())
+            sensitive = bool(route.body.sensitive & request.given.keys())
             access.demand(route.who, authentication.presented(core, request.caller), request.params, core.world.now(), sensitive=sensitive)
         return route.handler(core, request)
 

@@ -33,7 +33,7 @@ def invite(core: Core, invitation: Invitation, cause: Cause, authority: Authorit
     email, roles = invitation.email, sorted({*invitation.roles} - {USER})
     if core.settings.signup == CLOSED:
         raise Problem("signup_closed", "AUTHSVC_SIGNUP is `closed`: make the account by POST /user.")
-    refuse_unknown_roles(roles)
+    refuse_unknown_roles(roles, field="roles")
     demand_cover(authority, caps_of(roles))
     noted = {"name": invitation.name, "roles": roles, "redirect_to": invitation.redirect_to}
     made = challenges.make(core, INVITE, email, None, **noted, by=cause.actor_id, by_type=cause.actor_type)

@@ -96,7 +96,7 @@ def create_invited(core: Core, new: NewUser, cause: Cause, authority: Authority,
 
 def _insert_for(tx: Tx, core: Core, new: NewUser, encoded: str | None, cause: Cause, authority: Authority) -> Account:
     roles = sorted({*new.roles} - {USER})
-    refuse_unknown_roles(roles)
+    refuse_unknown_roles(roles, field="roles")
     demand_cover(authority, caps_of(roles))
     user = insert(tx, core, replace(new, roles=roles), encoded)
     tx.events.record(events.USER_CREATED, cause, subject=user.id, data={"roles": roles})

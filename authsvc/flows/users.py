@@ -12,7 +12,7 @@ from authsvc.events import Cause
 from authsvc.flows.core import Core
 from authsvc.primitives import ids, times
 from authsvc.primitives.emails import Email
-from authsvc.problems import Problem
+from authsvc.problems import Problem, invalid
 from authsvc.rules.access import ADMIN, BUILT_IN_ROLES, EVERYTHING, USER, Authority, caps_of, demand_cover, demand_outranks
 from authsvc.store.tx import Tx
 from authsvc.store.users import ACTIVE, DISABLED, User
@@ -183,7 +183,7 @@ def put_roles(tx: Tx, core: Core, user: User, roles: Iterable[str], cause: Cause
     before, after = tx.users.roles(user.id), sorted({*roles} - {USER})
     if after == before:
         return Account(user, after)
-    refuse_unknown_roles(after)
+    refuse_unknown_roles(after, field="roles")
     demand_cover(authority, caps_of({*before} ^ {*after}))
     if ADMIN in before and ADMIN not in after:
         keep_an_admin(tx, user.id)
@@ -192,8 +192,11 @@ def put_roles(tx: Tx, core: Core, user: User, roles: Iterable[str], cause: Cause
     return Account(tx.users.outdate(user.id), after)
 
 
-def refuse_unknown_roles(roles: Iterable[str]) -> None:
+def refuse_unknown_roles(roles: Iterable[str], *, field: str | None = None) -> None:
+    """Raise for a role that does not exist: not_found, or a fault of the field that names it."""
     unknown = sorted(set(roles) - BUILT_IN_ROLES.keys())
+    if unknown and field:
+        raise invalid(field, "not_allowed", f"There is no role {unknown[0]!r}.")
     if unknown:
         raise Problem("not_found", f"There is no role {unknown[0]!r}.")
 

@@ -25,7 +25,7 @@ INVITE = Shape(
     {
         "email": Field(fields.email, required=True),
         "name": Field(fields.name),
-        "roles": Field(fields.roles, default=[]),
+        "roles": Field(fields.roles, default=[], sensitive=True),
         "redirect_to": Field(lambda value: raw_text(value, most=MAX_LENGTH)),
     }
 )

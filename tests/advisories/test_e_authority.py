@@ -16,7 +16,7 @@ from tests.support import Client, FakeWorld, actions, make_app
 BODIES: dict[str, Any] = {"PUT /user/:user_id": {"name": "Mallory"}}
 UNKNOWN = {"user_id": "usr_00000000000000000000000000", "session_id": "ses_00000000000000000000000000"}
 OWNED = [route for route in ROUTES if ":user_id" in route.path or ":session_id" in route.path]
-OPEN_TO_SELF = [route for route in OWNED if route.who.own or ":session_id" in route.path]
+OPEN_TO_SELF = [route for route in OWNED if route.who.own or not route.who.cap]
 PRODUCTION = {"public_url": "https://auth.example.com", "mail": "console:"}
 
 

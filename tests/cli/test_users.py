@@ -408,7 +408,7 @@ def test_every_act_is_recorded_as_the_command_lines(cli: Cli) -> None:
         ("user.deleted", {}),
     ]
     assert others == ["user.created"]
-    nobody = {(None, "authsvc", None, None, None, None)}
+    nobody = {(None, None, None, None, None, None)}  # the account is deleted: labels are erased, ids stay
     assert {(row["actor_type"], row["outcome"]) for row in rows} == {("cli", "success")}
     assert {
         tuple(row[name] for name in ("actor_id", "actor_label", "session_id", "ip", "user_agent", "request_id")) for row in rows

@@ -26,7 +26,7 @@ def user(app: App) -> User:
 
 
 def change(app: App, user_id: str, if_match: str | None = None, **values: Any) -> User:
-    return profile.change(app.core, user_id, values, FROM, EVERYTHING, if_match=if_match, locale="de").user
+    return profile.change(app.core, user_id, values, FROM._replace(actor_id=user_id), EVERYTHING, if_match=if_match, locale="de").user
 
 
 def refused(act: Any) -> str:

@@ -14,6 +14,7 @@ EXPECTED = {
     "verify": ("/email/verify", 86_400, True),
     "email_change": ("/email/verify", 86_400, True),
     "email_undo": ("/email/undo", 604_800, False),
+    "invite": ("/register", 604_800, False),
 }
 
 
@@ -30,6 +31,7 @@ def test_what_carries_no_link_leads_nowhere() -> None:
     and a factor's code is typed."""
     assert {name: (KINDS[name].path, KINDS[name].has_code) for name in set(KINDS) - set(EXPECTED)} == {
         "taken": ("", False),
+        "welcome": ("", False),
         "login": ("", False),
         "factor": ("", True),
     }
