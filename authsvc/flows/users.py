@@ -183,7 +183,7 @@ def put_roles(tx: Tx, core: Core, user: User, roles: Iterable[str], cause: Cause
     before, after = tx.users.roles(user.id), sorted({*roles} - {USER})
     if after == before:
         return Account(user, after)
-    refuse_unknown_roles(after, field="roles")
+    refuse_unknown_roles({*after} - {*before}, field="roles")
     demand_cover(authority, caps_of({*before} ^ {*after}))
     if ADMIN in before and ADMIN not in after:
         keep_an_admin(tx, user.id)

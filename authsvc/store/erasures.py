@@ -60,7 +60,8 @@ def begin(tx: Tx, user_id: str, now: int) -> None:
 
 
 def run(tx: Tx, now: int, most: int) -> int:
-    """Erase up to so many rows of the trail; how many were. To be called now and then, until it gives 0."""
+    """Erase what is personal in up to so many rows of the trail; how many were looked at. To be called now and then, until
+    it gives 0."""
     left = most
     for erasure in tx.erasures.due(now, MOST_ACCOUNTS):
         left -= _work_off(tx, erasure, now, left)
@@ -70,7 +71,7 @@ def run(tx: Tx, now: int, most: int) -> int:
 
 
 def _work_off(tx: Tx, erasure: Erasure, now: int, most: int) -> int:
-    """One account; how many rows were erased."""
+    """One account; how many rows were looked at. A row that tells of the account and of what it did itself counts twice."""
     told, after_subject = tx.events.erase("subject", erasure.user_id, erasure.after_subject, most)
     done, after_actor = tx.events.erase("actor_id", erasure.user_id, erasure.after_actor, most - told)
     if told + done >= most:

@@ -18,12 +18,14 @@ PERSONAL = ("personal_salt", "actor_label", "ip", "user_agent")
 _COLUMNS = (*SEALED, *PERSONAL, "mac")
 _INSERT = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join(':' + name for name in _COLUMNS)})"
 SHOWN = ("id", "at", "action", "outcome", "actor_type", "actor_id", "actor_label", "subject", "session_id", "ip", "user_agent", "data")
-_ERASE = {
-    column: f"""
-UPDATE events SET {", ".join(f"{name} = NULL" for name in PERSONAL)}
-WHERE seq IN (SELECT seq FROM events WHERE {column} = :user_id AND seq > :after ORDER BY seq LIMIT :most) RETURNING seq
-"""
+_NEXT = {
+    column: f"SELECT seq FROM events WHERE {column} = :user_id AND seq > :after ORDER BY seq LIMIT :most"
     for column in ("subject", "actor_id")
+}
+_ERASE = {
+    column: f"UPDATE events SET {', '.join(f'{name} = NULL' for name in PERSONAL)} "
+    f"WHERE {column} = :user_id AND seq > :after AND seq <= :last AND personal_salt IS NOT NULL"
+    for column in _NEXT
 }
 
 Row = Mapping[str, Any]
@@ -64,10 +66,14 @@ class Events:
         self._connection.execute(_INSERT, row)
 
     def erase(self, column: str, user_id: str, after: int, most: int) -> tuple[int, int]:
-        """Take the personal data out of the next rows whose `subject` or `actor_id` this is; how many, and the last one's
-        number. The rows still verify: what their MAC covers of it is a digest."""
-        rows = self._connection.execute(_ERASE[column], {"user_id": user_id, "after": after, "most": most}).fetchall()
-        return len(rows), max((seq for (seq,) in rows), default=after)
+        """Take the personal data out of the next rows whose `subject` or `actor_id` this is; how many those are, and the last
+        one's number. The rows still verify: what their MAC covers of it is a digest."""
+        values = {"user_id": user_id, "after": after}
+        found = [seq for (seq,) in self._connection.execute(_NEXT[column], {**values, "most": most})]
+        if not found:
+            return 0, after
+        self._connection.execute(_ERASE[column], {**values, "last": found[-1]})
+        return len(found), found[-1]
 
     def of_user(self, user_id: str, most: int) -> list[dict[str, Any]]:
         """The newest rows that tell of a user or of what they did, newest first."""

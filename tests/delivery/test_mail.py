@@ -29,7 +29,7 @@ from authsvc.primitives import emails
 from authsvc.problems import Invalid
 from authsvc.rules.access import EVERYTHING
 from tests.delivery import FROM, ends, message, put
-from tests.letterbox import ASK, NEW, UNLIMITED, code, confirm, counts, files, link, rows, use
+from tests.letterbox import ASK, NEW, UNLIMITED, code, confirm, files, link, rows, use
 from tests.support import EMAIL, START, Client, FakeWorld, actions, running
 
 HEADERS = {"Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted", "Content-Language", "MIME-Version", "Content-Type"}

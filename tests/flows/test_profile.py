@@ -44,8 +44,8 @@ def test_absent_fields_stay(app: App, user: User, world: FakeWorld) -> None:
     assert change(app, user.id, name=None).name is None
     told = [(row["action"], row["data"], row["actor_id"]) for row in event_rows(app)[1:]]
     assert told == [
-        ("user.updated", '{"fields":["locale","metadata","name"]}', "usr_me"),
-        ("user.updated", '{"fields":["name"]}', "usr_me"),
+        ("user.updated", '{"fields":["locale","metadata","name"]}', user.id),
+        ("user.updated", '{"fields":["name"]}', user.id),
     ]
 
 

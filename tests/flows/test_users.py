@@ -105,7 +105,7 @@ def test_an_unknown_role_is_granted_to_nobody(app: App, role: str) -> None:
     before = users.find(app.core, user.id)
 
     assert refusal(lambda: users.change_roles(app.core, user.id, CLI, grant=["admin", role])) == "not_found"
-    assert refusal(lambda: make(app, "new@example.com", role)) == "not_found"
+    assert refusal(lambda: make(app, "new@example.com", role)) == "invalid_request"
     assert users.find(app.core, user.id) == before
     assert users.find_by_email(app.core, emails.parse("new@example.com")) is None
     assert actions(app) == ["user.created"]

@@ -35,7 +35,12 @@ def test_an_access_token_is_told_with_its_claims(app: App, service: Caller) -> N
     told = ask(service, staff.token)
     assert told["active"] is True
     assert (told["token_type"], told["scope"], told["sub"], told["sid"]) == ("Bearer", "*", staff.id, staff.session_id)
-    assert (told["username"], told["roles"], told["exp"], told["iat"]) == ("admin@mail.com", ["admin", "user"], START // 1000 + 900, START // 1000)
+    assert (told["username"], told["roles"], told["exp"], told["iat"]) == (
+        "admin@mail.com",
+        ["admin", "user"],
+        START // 1000 + 900,
+        START // 1000,
+    )
     assert {"iss", "aud", "jti", "amr", "acr"} <= told.keys()
 
 
@@ -76,7 +81,20 @@ def test_whatever_is_none_is_not_active(app: App, service: Caller, world: FakeWo
     """Exactly `active: false`: nothing tells why."""
     user = Client(app).register().json()
     access, refresh = user["access_token"], user["refresh_token"]
-    for wrong in ("", "x", access + "x", access[:-1], refresh[:-2], refresh.replace("rt_", ""), "rt_", "ak_x", "mfa_x", "a.b.c", "é" * 9, "x" * 60_000):
+    for wrong in (
+        "",
+        "x",
+        access + "x",
+        access[:-1],
+        refresh[:-2],
+        refresh.replace("rt_", ""),
+        "rt_",
+        "ak_x",
+        "mfa_x",
+        "a.b.c",
+        "é" * 9,
+        "x" * 60_000,
+    ):
         assert ask(service, wrong) == INACTIVE, wrong
     world.advance(961)
     assert ask(holder(app, "tokens:introspect"), access) == INACTIVE

@@ -69,7 +69,12 @@ def test_an_invite_makes_an_account_with_a_proved_address(app: App) -> None:
     assert (answer.status, answer["email"], answer["roles"]) == (201, EMAIL, ["admin"])
     assert answer["expires_at"] == "2027-01-22T08:00:00.000Z"
     made = join(app, token_for(app), options={"verifyEmail": True})
-    assert (made.status, made["user"]["email_verified"], made["user"]["roles"], made["user"]["caps"]) == (201, True, ["admin", "user"], ["*"])
+    assert (made.status, made["user"]["email_verified"], made["user"]["roles"], made["user"]["caps"]) == (
+        201,
+        True,
+        ["admin", "user"],
+        ["*"],
+    )
     assert letters(app) == [("invitation", EMAIL)]
     assert Client(app).get("/user", token=made["access_token"])["roles"] == ["admin", "user"]
     told = next(row for row in event_rows(app) if row["action"] == "invite.created")
@@ -77,11 +82,11 @@ def test_an_invite_makes_an_account_with_a_proved_address(app: App) -> None:
 
 
 def test_an_invite_is_used_once(app: App) -> None:
-    """Fifty at once make one account; the others are told that the link was used, or the address."""
+    """Twenty at once make one account; the others are told that the link was used, or the address, or to come again."""
     token = invited(app, staff_of(app))
     answers = together(20, lambda _: join(app, token))
-    assert sorted(answer.status for answer in answers)[0] == 201
-    assert {answer.code for answer in answers if answer.status != 201} <= {"link_invalid", "email_taken"}
+    assert min(answer.status for answer in answers) == 201
+    assert {answer.code for answer in answers if answer.status != 201} <= {"link_invalid", "email_taken", "busy"}
     assert sum(answer.status == 201 for answer in answers) == 1
     assert rows(app, "SELECT count(*) AS n FROM users") == [{"n": 2}]
 
@@ -263,7 +268,10 @@ def test_with_hidden_accounts_an_invite_tells_nothing(tmp_path: Path) -> None:
             answers.append(same(join(app, token, email)))
         assert answers == [(202, {"status": "verification_sent"})] * 2
         assert [name for name, _ in letters(app)] == ["invitation", "welcome", "invitation", "already_registered"]
-        assert (Client(app).login().status, rows(app, "SELECT role FROM user_roles WHERE user_id <> ?", staff.id)) == (200, [{"role": "admin"}])
+        assert (Client(app).login().status, rows(app, "SELECT role FROM user_roles WHERE user_id <> ?", staff.id)) == (
+            200,
+            [{"role": "admin"}],
+        )
         assert len(mails(app)) == 2
 
 
@@ -279,7 +287,9 @@ def test_who_may_invite(app: App, world: FakeWorld) -> None:
     assert staff.call("POST", "/invites", {"email": EMAIL}).status == 201
 
 
-@pytest.mark.parametrize(("caps", "codes"), [((), (403, 403, 403)), (("users:read",), (200, 403, 403)), (("users:write",), (403, 201, 404))])
+@pytest.mark.parametrize(
+    ("caps", "codes"), [((), (403, 403, 403)), (("users:read",), (200, 403, 403)), (("users:write",), (403, 201, 404))]
+)
 def test_each_act_on_invites_has_its_cap(tmp_path: Path, caps: tuple[str, ...], codes: tuple[int, ...]) -> None:
     """And no other cap will do."""
     with running(tmp_path, **UNLIMITED) as app:

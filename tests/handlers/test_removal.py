@@ -11,7 +11,7 @@ from authsvc.app import App
 from authsvc.events import CLI
 from authsvc.flows import users
 from tests.letterbox import BROWSER, FORM, NEW, counts, letters, mails, rows, use, verify_link
-from tests.staff import Caller, admin, holder
+from tests.staff import admin, holder
 from tests.support import EMAIL, PASSWORD, Client, FakeWorld, actions, event_rows
 
 ORIGIN = {"Origin": "http://127.0.0.1:8000"}
