@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from authsvc import events
 from authsvc.events import Cause
@@ -42,6 +43,9 @@ class Wishes:
     sms: bool = False
 
 
+NOTHING = Wishes()
+
+
 def register(
     core: Core, new: NewUser, password: str | None, wishes: Wishes, cause: Cause, *, locale: str | None, invite: Challenge | None = None
 ) -> Registered | None:
@@ -59,7 +63,7 @@ def register(
         session = sessions.open_session(tx, core, user, [PASSWORD], cause)
         user = tx.users.note_login(user.id, core.world.now())
         about = cause.by_user(user.id, user.email, session.id)
-        tx.events.record(events.USER_REGISTERED, about, subject=user.id)
+        tx.events.record(events.USER_REGISTERED, about, subject=user.id, data=_by_invite(tx, user, invite))
         if choose:
             challenges.ask(tx, core, SET_PASSWORD, "set_password", new.email, user, about, locale=locale)
         if wishes.verify and user.email_verified_at is None:
@@ -71,27 +75,36 @@ def register(
     return Registered(sessions.tokens(core, Account(user, roles), session), given, warnings, sent)
 
 
-def create(core: Core, new: NewUser, password: str | None, cause: Cause, authority: Authority) -> tuple[Account, str | None]:
-    """Make an account for somebody else; the password comes back if it was generated.
+def create(
+    core: Core,
+    new: NewUser,
+    password: str | None,
+    cause: Cause,
+    authority: Authority,
+    *,
+    wishes: Wishes = NOTHING,
+    locale: str | None = None,
+) -> tuple[Account, str | None]:
+    """Make an account for somebody else; the password comes back if it was generated. With `set_password` there is none:
+    a mail has the link that sets it, which proves the address.
 
     Where addresses must be confirmed, whoever may make accounts vouches for this one: its owner could not sign in.
     """
-    new = replace(new, verified=new.verified or core.settings.verification_required)
-    given, encoded, _ = _prepare(core, new, password, generate=True)
+    choose = wishes.set_password and password is None
+    new = replace(new, verified=new.verified or (core.settings.verification_required and not choose))
+    given, encoded, _ = _prepare(core, new, password, generate=not choose)
     with core.store.write() as tx:
         account = _insert_for(tx, core, new, encoded, cause, authority)
-    return account, given
-
-
-def create_invited(core: Core, new: NewUser, cause: Cause, authority: Authority, *, locale: str | None) -> Account:
-    """Make an account without a password; a mail has the link that sets it, which proves the address."""
-    with core.store.write() as tx:
-        account = _insert_for(tx, core, new, None, cause, authority)
         user = account.user
-        made = challenges.make(core, SET_PASSWORD, new.email, user, vouched=True)
-        tx.challenges.add(made._replace(expires_at=made.created_at + FIRST_PASSWORD_SECONDS * 1000))
-        letters.add(tx, "account_made", user.email, user, locale=locale, challenge=made)
-    return account
+        if choose:
+            made = challenges.make(core, SET_PASSWORD, new.email, user, vouched=True)
+            tx.challenges.add(made._replace(expires_at=made.created_at + FIRST_PASSWORD_SECONDS * 1000))
+            letters.add(tx, "account_made", user.email, user, locale=locale, challenge=made)
+        if wishes.verify and user.email_verified_at is None:
+            challenges.ask(tx, core, VERIFY, "verify", new.email, user, cause, locale=locale)
+        if wishes.welcome:
+            letters.add(tx, "welcome", user.email, user, locale=locale)
+    return account, given
 
 
 def _insert_for(tx: Tx, core: Core, new: NewUser, encoded: str | None, cause: Cause, authority: Authority) -> Account:
@@ -129,7 +142,7 @@ def _register_unseen(
         kind, letter = _first_letter(owner, password, wishes, invite)
         challenges.ask(tx, core, kind, letter, new.email, user, cause, locale=locale)
         if owner is None:
-            tx.events.record(events.USER_REGISTERED, cause, subject=user.id)
+            tx.events.record(events.USER_REGISTERED, cause, subject=user.id, data=_by_invite(tx, user, invite))
         else:
             tx.events.record(events.USER_REGISTERED, cause, subject=user.id, outcome="failure", data={"reason": "taken"})
 
@@ -142,3 +155,8 @@ def _first_letter(owner: User | None, password: str | None, wishes: Wishes, invi
     if invite is not None:  # the address is proved; the same work all the same
         return WELCOME, "welcome"
     return VERIFY, "verify"
+
+
+def _by_invite(tx: Tx, user: User, invite: Challenge | None) -> dict[str, Any]:
+    """What the record says of an account that somebody was invited to make."""
+    return {"invite_id": invite.id, "roles": tx.users.roles(user.id)} if invite else {}

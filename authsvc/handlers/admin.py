@@ -6,6 +6,7 @@ from typing import Any
 
 from authsvc.flows import directory, registration, users
 from authsvc.flows.core import Core
+from authsvc.flows.registration import Wishes
 from authsvc.flows.users import NewUser
 from authsvc.handlers import fields
 from authsvc.handlers.listings import WRONG, limit, opened, sealed
@@ -13,7 +14,7 @@ from authsvc.handlers.users import shown
 from authsvc.http.negotiation import language
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer
-from authsvc.http.shapes import Field, Shape, flag, raw_text, text
+from authsvc.http.shapes import Field, Shape, flag, nested, raw_text, text
 from authsvc.primitives.ids import USER, is_id
 from authsvc.problems import invalid
 from authsvc.rules import profiles
@@ -26,6 +27,7 @@ def _place(value: Any) -> Place:
     return Place._make(opened(raw_text(value, most=2_000), len(Place._fields)))
 
 
+_OPTIONS = Shape({name: Field(flag, default=False) for name in ("sendEmail", "sendResetEmail", "verifyEmail")})
 CREATE = Shape(
     {
         "email": Field(fields.email, required=True),
@@ -40,6 +42,7 @@ CREATE = Shape(
         "email_verified": Field(flag, default=False),
         "status": Field(fields.status, default=ACTIVE),
         "send_invite": Field(flag, default=False),
+        "options": Field(nested(_OPTIONS), default=_OPTIONS.parse({})),
     },
     reserved=fields.NOT_THEIRS - fields.ADMINISTERED.keys(),
 )
@@ -57,7 +60,8 @@ SEARCH = Shape(
 
 def create(core: Core, request: Request) -> Response:
     body, authority = request.body, Authority(request.caller.caps)
-    if body["send_invite"] and body["password"] is not None:
+    invites = body["send_invite"] or body["options"]["sendResetEmail"]
+    if invites and body["password"] is not None:
         raise invalid("send_invite", "not_allowed", "An invite lets its reader choose the password: leave one of the two out.")
     new = NewUser(
         email=body["email"],
@@ -71,9 +75,9 @@ def create(core: Core, request: Request) -> Response:
         verified=body["email_verified"],
         status=body["status"],
     )
-    if body["send_invite"]:
-        return shown(registration.create_invited(core, new, request.cause, authority, locale=language(request.environ)), 201)
-    account, password = registration.create(core, new, body["password"], request.cause, authority)
+    wishes = Wishes(welcome=body["options"]["sendEmail"], verify=body["options"]["verifyEmail"], set_password=invites)
+    locale = language(request.environ)
+    account, password = registration.create(core, new, body["password"], request.cause, authority, wishes=wishes, locale=locale)
     return shown(account, 201, **({} if password is None else {"password": password}))
 
 

@@ -95,6 +95,14 @@ def test_an_invited_account_has_no_password_until_its_owner_chooses_one(app: App
     assert "account.reclaimed" not in actions(app)
 
 
+def test_mails_go_out_as_asked_for(app: App, staff: Caller) -> None:
+    """A welcome, a link to confirm the address, or the invite by its other name; none for an address that is confirmed."""
+    made(staff, EMAIL, options={"sendEmail": True, "verifyEmail": True})
+    made(staff, OTHER, email_verified=True, options={"verifyEmail": True})
+    made(staff, NEW, options={"sendResetEmail": True})
+    assert letters(app) == [("verify", EMAIL), ("welcome", EMAIL), ("account_made", NEW)]
+
+
 def test_an_invite_ends_after_seven_days(app: App, staff: Caller, world: FakeWorld) -> None:
     """After that the owner asks for a reset."""
     made(staff, EMAIL, send_invite=True)

@@ -77,6 +77,8 @@ def test_an_invite_makes_an_account_with_a_proved_address(app: App) -> None:
     )
     assert letters(app) == [("invitation", EMAIL)]
     assert Client(app).get("/user", token=made["access_token"])["roles"] == ["admin", "user"]
+    joined = json.loads(event_rows(app)[-1]["data"])
+    assert joined == {"invite_id": answer["id"], "roles": ["admin"]}
     told = next(row for row in event_rows(app) if row["action"] == "invite.created")
     assert (told["actor_id"], json.loads(told["data"])) == (staff.id, {"invite_id": answer["id"], "roles": ["admin"]})
 
