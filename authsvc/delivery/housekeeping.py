@@ -10,6 +10,7 @@ from authsvc.config.settings import Settings
 from authsvc.delivery import sealing
 from authsvc.primitives.keyring import Keyring
 from authsvc.problems import Problem
+from authsvc.store import erasures
 from authsvc.store.expiry import EXPIRIES, Expiry
 from authsvc.store.sqlite import Store
 from authsvc.world import World
@@ -52,6 +53,7 @@ class Housekeeping:
             Chore("seal", SEAL_SECONDS, self._seal),
             Chore("prune", SWEEP_SECONDS, self._prune),
             *(Chore(expiry.name, SWEEP_SECONDS, lambda expiry=expiry: self._forget(expiry)) for expiry in EXPIRIES),  # type: ignore[misc]
+            Chore("erase", SWEEP_SECONDS, self._erase),
             Chore("tell", TELL_SECONDS, self._tell, done_at=world.now()),
         ]
 
@@ -105,6 +107,15 @@ class Housekeeping:
                 return 0
         with self._store.write() as tx:
             return tx.expired.forget(expiry, now, ROWS_PER_BATCH)
+
+    def _erase(self) -> int:
+        """Take what is personal of deleted accounts out of the trail."""
+        now = self._world.now()
+        with self._store.read() as tx:
+            if not tx.erasures.due(now, 1):
+                return 0
+        with self._store.write() as tx:
+            return erasures.run(tx, now, ROWS_PER_BATCH)
 
     def _tell(self) -> int:
         """Put the newest seal into the log: whoever cuts off the end of the trail, seals and all, does not reach that."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from authsvc.events import Cause
 from authsvc.factors import recovery
+from authsvc.flows import identities
 from authsvc.flows.core import Core
 from authsvc.flows.users import Account, outranked, public, timestamp
 from authsvc.rules.access import Authority, caps_of
@@ -30,7 +31,7 @@ def export(core: Core, user_id: str, cause: Cause, authority: Authority) -> dict
             "exported_at": timestamp(core.world.now()),
             "user": public(user, account.all_roles, caps_of(account.roles)),
             "roles": [{"role": role, "granted_at": timestamp(at)} for role, at in tx.users.grants(user_id)],
-            "identities": identities(core, user_id),
+            "identities": [identities.public(core, row) for row in tx.identities.of(user_id)],
             "factors": shown_factors(tx.factors.of(user_id)),
             "recovery_codes_left": recovery.left_of(batch),
             "sessions": [_session(session) for session in tx.sessions.recent(user_id, MOST_ROWS)],
@@ -47,13 +48,8 @@ def include(core: Core, user_id: str, names: Iterable[str]) -> dict[str, Any]:
         with core.store.read() as tx:
             lists["factors"] = shown_factors(tx.factors.of(user_id))
     if "identities" in names:
-        lists["identities"] = identities(core, user_id)
+        lists["identities"] = [identities.public(core, row) for row in identities.every(core, user_id)]
     return lists
-
-
-def identities(_core: Core, _user_id: str) -> list[dict[str, Any]]:
-    """The accounts elsewhere that are linked to this one."""
-    return []
 
 
 def shown_factors(factors: Iterable[Factor]) -> list[dict[str, Any]]:

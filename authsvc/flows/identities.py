@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from authsvc import events
 from authsvc.events import Cause
@@ -11,7 +12,7 @@ from authsvc.flows.authentication import Caller
 from authsvc.flows.core import Core
 from authsvc.flows.sessions import Tokens
 from authsvc.flows.signin import Entered, Pending, Wanted
-from authsvc.flows.users import NewUser
+from authsvc.flows.users import NewUser, timestamp
 from authsvc.primitives import ids
 from authsvc.primitives.emails import Email
 from authsvc.problems import Problem
@@ -56,6 +57,18 @@ def every(core: Core, user_id: str) -> list[Row]:
     """The identities that are linked to an account."""
     with core.store.read() as tx:
         return tx.identities.of(user_id)
+
+
+def public(core: Core, row: Row) -> dict[str, Any]:
+    """An identity as its owner sees it."""
+    return {
+        "provider": row.provider,
+        "title": title_of(core, row.provider),
+        "email": row.email,
+        "email_verified": bool(row.email_verified),
+        "created_at": timestamp(row.created_at),
+        "last_used_at": timestamp(row.last_used_at),
+    }
 
 
 def sign_in(core: Core, provider: Provider, arrived: Arrived, cause: Cause, *, redirect_to: str | None, locale: str | None) -> SignedIn:

@@ -11,7 +11,6 @@ from authsvc.flows import identities, oauth
 from authsvc.flows.core import Core
 from authsvc.flows.identities import Linked
 from authsvc.flows.oauth import Returned
-from authsvc.flows.users import timestamp
 from authsvc.handlers.answers import token_response
 from authsvc.handlers.redirects import REDIRECT, checked
 from authsvc.http.body import FORM, media_type
@@ -23,7 +22,6 @@ from authsvc.primitives.keyring import encode
 from authsvc.problems import Invalid
 from authsvc.rules import profiles
 from authsvc.rules.challenges import OAUTH
-from authsvc.store.identities import Row
 
 BROWSER_BYTES = 32
 MAX_CODE = 4_096
@@ -86,24 +84,12 @@ def callback_form(core: Core, request: Request) -> Response:
 
 
 def linked(core: Core, request: Request) -> Response:
-    return answer({"identities": [public(core, row) for row in identities.every(core, request.caller.user.id)]})
+    return answer({"identities": [identities.public(core, row) for row in identities.every(core, request.caller.user.id)]})
 
 
 def unlink(core: Core, request: Request) -> Response:
     identities.unlink(core, request.caller.user, request.params["provider"], request.cause)
     return answer({"status": "unlinked"})
-
-
-def public(core: Core, row: Row) -> dict[str, Any]:
-    """An identity as its owner sees it."""
-    return {
-        "provider": row.provider,
-        "title": identities.title_of(core, row.provider),
-        "email": row.email,
-        "email_verified": bool(row.email_verified),
-        "created_at": timestamp(row.created_at),
-        "last_used_at": timestamp(row.last_used_at),
-    }
 
 
 def _finish(core: Core, request: Request, brought: dict[str, Any]) -> Response:
@@ -113,7 +99,7 @@ def _finish(core: Core, request: Request, brought: dict[str, Any]) -> Response:
     done = oauth.finish(core, provider, returned, browser, request.caller, request.cause)
     if isinstance(done, Linked):
         more = {"redirect_to": done.redirect_to} if done.redirect_to else {}
-        return answer({"status": "linked", "identity": public(core, done.row), **more})
+        return answer({"status": "linked", "identity": identities.public(core, done.row), **more})
     return token_response(core, done.tokens, cookies=wants_page(request.environ), redirect_to=done.redirect_to)
 
 
