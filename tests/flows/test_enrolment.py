@@ -419,6 +419,7 @@ def test_only_administrators_reset_factors(client: Client) -> None:
 BODIES: dict[str, dict[str, Any]] = {
     "POST /reauthenticate": {"password": PASSWORD},
     "POST /oauth/link": {"provider": "x"},
+    "POST /webhooks": {"url": "https://hooks.example", "events": ["*"]},
     "POST /password/change": {"current_password": PASSWORD, "new_password": "copper-lantern-27"},
     "POST /mfa/setup": {"type": "totp"},
     "POST /mfa/remove": {"all": True},

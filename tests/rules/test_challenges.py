@@ -28,12 +28,13 @@ def test_each_purpose_lasts_as_long_as_is_promised(purpose: str) -> None:
 
 def test_what_carries_no_link_leads_nowhere() -> None:
     """The letter to somebody who has an account already proves nothing; a sign-in between its steps is held by its token,
-    and a factor's code is typed."""
+    a factor's code is typed, and a provider is sent the state."""
     assert {name: (KINDS[name].path, KINDS[name].has_code) for name in set(KINDS) - set(EXPECTED)} == {
         "taken": ("", False),
         "welcome": ("", False),
         "login": ("", False),
         "factor": ("", True),
+        "oauth": ("", False),
     }
 
 
