@@ -116,7 +116,7 @@ def test_b9_no_form_of_another_site_acts_for_a_signed_in_user(app: App, kind: st
     """Every changing route, in each encoding that a form can have: csrf_failed, nothing done, the session goes on."""
     browser, user_id = victim(app)
     before, held = event_rows(app), dict(browser.cookies)
-    targets = {concrete(route.path, user_id) for route in ROUTES if route.method == "POST"}
+    targets = {concrete(route.path, user_id) for route in ROUTES if route.method == "POST" and not route.foreign}
     targets |= {f"{concrete(route.path, user_id)}?_method={route.method}" for route in ROUTES if route.method in ("PUT", "DELETE")}
     for path in sorted(targets):
         answer = browser.call("POST", path, raw=ENCODINGS[kind], content_type=kind, headers=HTML | headers)
