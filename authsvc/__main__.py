@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from authsvc.cli import audit, db, mail, outbox, serve, show, sms, users
+from authsvc.cli import audit, db, keys, mail, outbox, roles, serve, show, sms, users
 from authsvc.config import sources
+from authsvc.config.settings import Settings
 from authsvc.delivery.letters import LETTERS
 from authsvc.problems import Invalid, Problem, Refused
 
@@ -77,6 +78,8 @@ def parser() -> ArgumentParser:
     command.add_argument("--json", action="store_true")
 
     _add_user_commands(commands.add_parser("user", help="accounts"))
+    roles.add_commands(commands.add_parser("role", help="names for sets of caps"))
+    keys.add_commands(commands.add_parser("key", help="API keys for services"))
     _add_outbox_commands(commands.add_parser("outbox", help="what waits to be delivered, or was given up"))
     _add_sms_commands(commands.add_parser("sms", help="what was sent, and whether it was used"))
     _add_mail_commands(commands.add_parser("mail", help="letters, and whether they get out"))
@@ -136,6 +139,17 @@ def _add_user_commands(command: ArgumentParser) -> None:
             act.add_argument("name_of_role", metavar="ROLE")
 
 
+# What needs the settings: it carries out one of its acts.
+ROOMS: Mapping[str, Callable[[Settings, Namespace], None]] = {
+    "user": users.run,
+    "role": roles.run,
+    "key": keys.run,
+    "outbox": outbox.run,
+    "sms": lambda settings, arguments: sms.COMMANDS[arguments.act](settings, arguments),
+    "mail": lambda settings, arguments: mail.COMMANDS[arguments.act](settings, arguments),
+}
+
+
 def _run(arguments: Namespace) -> int:
     if arguments.command == "version":
         show.version(as_json=arguments.json)
@@ -147,16 +161,10 @@ def _run(arguments: Namespace) -> int:
         return serve.serve(sources.from_environment(), listen=arguments.listen, check=arguments.check)
     elif arguments.command == "worker":
         return outbox.work(sources.from_environment(), once=arguments.once)
-    elif arguments.command == "outbox":
-        outbox.run(sources.from_environment(), arguments)
-    elif arguments.command == "sms":
-        sms.COMMANDS[arguments.act](sources.from_environment(), arguments)
     elif arguments.command in CHECKS:
         return CHECKS[arguments.command](sources.from_environment(), arguments)
-    elif arguments.command == "mail":
-        mail.COMMANDS[arguments.act](sources.from_environment(), arguments)
     else:
-        users.run(sources.from_environment(), arguments)
+        ROOMS[arguments.command](sources.from_environment(), arguments)
     return 0
 
 

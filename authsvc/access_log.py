@@ -22,7 +22,7 @@ class AccessLog:
         method = route.method if route else "-"
         if request.method == "HEAD":
             method = "HEAD"
-        user = request.caller.user.id if request.caller else "-"
+        user = request.caller.id if request.caller else "-"
         milliseconds = round(seconds * 1000, 1)
         if not self._as_json:
             self._world.log(f"{at} {response.status} {method} {pattern} {milliseconds}ms {request.client or '-'} {user} {request.id}")

@@ -23,6 +23,11 @@ USER_DELETED = Event("user.deleted", "An account was deleted with all that hung 
 INVITE_CREATED = Event("invite.created", "Somebody was invited to make an account; `data.invite_id` names the invite.")
 INVITE_REVOKED = Event("invite.revoked", "An invite was taken back before it was used; `data.invite_id` names it.")
 ROLE_CHANGED = Event("role.changed", "The roles of an account changed.")
+ROLE_CREATED = Event("role.created", "A role was made; `data.after` has its caps.")
+ROLE_UPDATED = Event("role.updated", "A role has other caps or another description; `data` has its caps `before` and `after`.")
+ROLE_DELETED = Event("role.deleted", "A role was deleted, and taken from all who had it.")
+KEY_CREATED = Event("key.created", "An API key was made; `data.caps` says what it may do.")
+KEY_REVOKED = Event("key.revoked", "An API key was revoked.")
 LOGIN_SUCCEEDED = Event("login.succeeded", "A session was opened; `data.amr` says how.")
 LOGIN_FAILED = Event("login.failed", "A sign-in or a confirmation of identity was refused; `data.reason` says why.")
 SESSION_REVOKED = Event("session.revoked", "A session was ended before its time.")
@@ -70,6 +75,10 @@ class Cause(NamedTuple):
     def by_user(self, user_id: str, label: str, session_id: str | None = None) -> Cause:
         """The same cause, once it is known who it was."""
         return self._replace(actor_type="user", actor_id=user_id, label=label, session_id=session_id)
+
+    def by_key(self, key_id: str, name: str) -> Cause:
+        """The same cause, made by an API key."""
+        return self._replace(actor_type="key", actor_id=key_id, label=name)
 
     def labelled(self, label: str) -> Cause:
         """The same cause with the name that the caller gave, whether or not it exists."""

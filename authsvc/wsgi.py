@@ -18,7 +18,7 @@ from authsvc.http.request import Request, request_id
 from authsvc.http.response import STATUS_LINES, Response, Streamed, challenge, nothing, refusal
 from authsvc.http.router import Router
 from authsvc.pages.browser import problem_page
-from authsvc.primitives import refresh
+from authsvc.primitives import apikeys, refresh
 from authsvc.problems import Problem
 from authsvc.routes import Route
 from authsvc.rules import access
@@ -124,11 +124,11 @@ class Wsgi:
         if route.body.caps and request.caller is not None:  # before what is wrong with their values is told
             caps = request.caller.caps
             route.body.refuse(name for name, cap in route.body.caps.items() if name in request.given and not access.holds(caps, cap))
-        if malformed is not None:
-            raise malformed
         if route.who.signed_in:
             sensitive = bool(route.body.sensitive & request.given.keys())
             access.demand(route.who, authentication.presented(core, request.caller), request.params, core.world.now(), sensitive=sensitive)
+        if malformed is not None:
+            raise malformed
         return route.handler(core, request)
 
     def _refuse_forged(self, request: Request, route: Route) -> None:
@@ -164,8 +164,11 @@ class Wsgi:
             request.by_cookie = True
         if token is None:
             raise Problem("unauthenticated")
-        caller = request.caller = authentication.authenticate(self._core, token)
-        request.cause = request.cause.by_user(caller.user.id, caller.user.email, caller.session.id)
+        if token.startswith(apikeys.PREFIX) and not request.by_cookie:
+            request.caller = authentication.authenticate_key(self._core, token, request.client)
+        else:
+            request.caller = authentication.authenticate(self._core, token)
+        request.cause = request.caller.caused(request.cause)
 
     def _recognise(self, request: Request) -> None:
         """The caller, if there is one. A header is meant, and so must be good; a cookie may just be old."""
@@ -211,7 +214,8 @@ def _facts(request: Request) -> Facts:
     """What the limits may be keyed by. The session that a refresh token claims is enough: its holder pays."""
     caller = request.caller
     if caller is not None:
-        return Facts(request.client, caller.user.email_key, caller.session.id)
+        facts: Facts = caller.facts(request.client)
+        return facts
     email = request.body.get("email")
     claimed = refresh.parse(request.token) if request.token else None
     return Facts(request.client, email.key if email else None, claimed.session_id if claimed else None)

@@ -16,7 +16,7 @@ from authsvc.flows.users import Account, NewUser
 from authsvc.handlers import fields
 from authsvc.primitives.ids import USER, is_id
 from authsvc.problems import Invalid, Problem
-from authsvc.rules.access import EVERYTHING, caps_of
+from authsvc.rules.access import EVERYTHING
 from authsvc.store.users import ACTIVE, DISABLED
 from authsvc.world import World
 
@@ -116,7 +116,7 @@ def _password_from_stdin() -> str:
 
 
 def _show(account: Account, arguments: Namespace, password: str | None = None, *, brief: bool = False) -> None:
-    seen = users.public(account.user, account.all_roles, caps_of(account.roles))
+    seen = users.public(account.user, account.all_roles, account.caps)
     if password:
         seen["password"] = password
     if arguments.json:

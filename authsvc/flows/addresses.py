@@ -7,7 +7,7 @@ from authsvc.events import Cause
 from authsvc.flows import challenges, letters
 from authsvc.flows.core import Core
 from authsvc.flows.removal import remove
-from authsvc.flows.users import Account
+from authsvc.flows.users import Account, account_of
 from authsvc.primitives.emails import Email, masked
 from authsvc.problems import Problem
 from authsvc.rules.challenges import CHANGE, KINDS, SET_PASSWORD, TAKEN, UNDO, VERIFY, WAYS_IN
@@ -52,7 +52,7 @@ def confirm(core: Core, challenge: Challenge, cause: Cause) -> Account:
         about = _by(cause, user)
         changed = _change(tx, core, user, challenge, about) if challenge.purpose == CHANGE.purpose else _verify(tx, core, user, challenge)
         tx.events.record(events.EMAIL_VERIFIED, about, subject=user.id)
-        return Account(changed, tx.users.roles(user.id))
+        return account_of(tx, changed)
 
 
 def undo(core: Core, challenge: Challenge, cause: Cause) -> None:

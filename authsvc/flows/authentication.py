@@ -1,24 +1,36 @@
-"""From an access token to the caller: genuine, of the present generation, of a live session and an active account."""
+"""From a credential to the caller: an access token of a live session and an active account, or an API key that counts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 
+from authsvc.events import Cause
 from authsvc.flows.core import Core
 from authsvc.flows.sessions import AAL1, is_live
+from authsvc.primitives import apikeys
 from authsvc.problems import Problem
-from authsvc.rules.access import ADMIN, Presented
+from authsvc.rules.access import ADMIN, Authority, Presented
+from authsvc.rules.limits import Facts
+from authsvc.store.keys import ApiKey
 from authsvc.store.sessions import Session
 from authsvc.store.users import ACTIVE, User
 
+USE_MS = 60_000  # how exactly it is noted when a key was last used
+
 
 class Caller(NamedTuple):
-    """Who is calling. The claims are as good as the store: a change of roles starts a new generation."""
+    """A user who is calling. The claims are as good as the store: a change of roles starts a new generation."""
 
     user: User
     session: Session
     claims: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        return self.user.id
 
     @property
     def roles(self) -> list[str]:
@@ -29,6 +41,37 @@ class Caller(NamedTuple):
     def caps(self) -> list[str]:
         caps: list[str] = self.claims["caps"]
         return caps
+
+    @property
+    def authority(self) -> Authority:
+        return Authority(self.caps)
+
+    def caused(self, cause: Cause) -> Cause:
+        return cause.by_user(self.user.id, self.user.email, self.session.id)
+
+    def facts(self, ip: str) -> Facts:
+        return Facts(ip, self.user.email_key, self.session.id)
+
+
+class KeyCaller(NamedTuple):
+    """A service that is calling, by its API key."""
+
+    key: ApiKey
+    caps: Sequence[str]
+
+    @property
+    def id(self) -> str:
+        return self.key.id
+
+    @property
+    def authority(self) -> Authority:
+        return Authority(self.caps)
+
+    def caused(self, cause: Cause) -> Cause:
+        return cause.by_key(self.key.id, self.key.name)
+
+    def facts(self, ip: str) -> Facts:
+        return Facts(ip, None, self.key.id)
 
 
 def authenticate(core: Core, token: str) -> Caller:
@@ -45,9 +88,50 @@ def authenticate(core: Core, token: str) -> Caller:
     return Caller(user, session, claims)
 
 
-def presented(core: Core, caller: Caller) -> Presented:
-    """What a caller shows to the rules."""
+def authenticate_key(core: Core, text: str, ip: str) -> KeyCaller:
+    """The caller whom an API key names, and a note that it was used; raises invalid_token or token_expired."""
+    row, now = genuine_key(core, text), core.world.now()
+    if not _is_within(ip, json.loads(row.networks)):
+        raise Problem("invalid_token", "This key may not be used from here.")
+    if row.last_used_at is None or not 0 <= now - row.last_used_at < USE_MS:
+        with core.store.write() as tx:
+            tx.keys.note_use(row.id, now)
+    return KeyCaller(row, row.granted)
+
+
+def genuine_key(core: Core, text: str) -> ApiKey:
+    """The row of a key that we made and that still counts, wherever it comes from; raises invalid_token or token_expired."""
+    token = apikeys.parse(text)
+    if token is None:
+        raise Problem("invalid_token")
+    with core.store.read() as tx:
+        row = tx.keys.get(token.key_id)
+    secret = core.keyring.get(row.kid) if row else None
+    if row is None or secret is None or not apikeys.is_genuine(token, secret):
+        raise Problem("invalid_token")
+    if row.revoked_at is not None:
+        raise Problem("invalid_token", "The key was revoked.")
+    if row.expires_at is not None and row.expires_at <= core.world.now():
+        raise Problem("token_expired", "The key has run out.")
+    return row
+
+
+def presented(core: Core, caller: Caller | KeyCaller) -> Presented:
+    """What a caller shows to the rules. A key proves each time anew whose it is."""
+    if isinstance(caller, KeyCaller):
+        return Presented(caller.id, caller.caps, core.world.now(), is_key=True)
     session = caller.session
     lacks = core.settings.mfa != "optional" and session.acr == AAL1 and core.settings.wants_mfa(ADMIN in caller.roles)
     owes = bool(caller.user.mfa_enabled) and session.acr == AAL1
     return Presented(caller.user.id, caller.caps, session.auth_time, lacks, owes)
+
+
+def _is_within(ip: str, networks: Sequence[str]) -> bool:
+    if not networks:
+        return True
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return any(address in ip_network(network) for network in networks if ip_network(network).version == address.version)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from authsvc.flows.core import Core
-from authsvc.flows.users import Account
+from authsvc.flows.users import Account, account_of
 from authsvc.primitives import emails, ids
 from authsvc.problems import Invalid
 from authsvc.rules import phones
@@ -38,7 +38,7 @@ def page(core: Core, search: Wanted, place: Place | None, limit: int) -> tuple[l
     A page may be short, even empty, though there are more."""
     with core.store.read() as tx:
         found, behind = tx.directory.page(search, place, limit)
-        return [Account(user, tx.users.roles(user.id)) for user in found], behind
+        return [account_of(tx, user) for user in found], behind
 
 
 def every(core: Core, search: Wanted) -> Iterator[Account]:

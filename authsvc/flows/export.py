@@ -10,8 +10,8 @@ from authsvc.events import Cause
 from authsvc.factors import recovery
 from authsvc.flows import identities
 from authsvc.flows.core import Core
-from authsvc.flows.users import Account, outranked, public, timestamp
-from authsvc.rules.access import Authority, caps_of
+from authsvc.flows.users import account_of, outranked, public, timestamp
+from authsvc.rules.access import Authority
 from authsvc.store.challenges import Challenge
 from authsvc.store.factors import Factor
 from authsvc.store.outbox import Message
@@ -25,11 +25,11 @@ def export(core: Core, user_id: str, cause: Cause, authority: Authority) -> dict
     """For the owner, or for somebody who may see all that the account may do. No secret is stored, so none is in it."""
     with core.store.read() as tx:
         user = outranked(tx, user_id, cause, authority)
-        account = Account(user, tx.users.roles(user_id))
+        account = account_of(tx, user)
         batch = tx.factors.batch(user_id)
         return {
             "exported_at": timestamp(core.world.now()),
-            "user": public(user, account.all_roles, caps_of(account.roles)),
+            "user": public(user, account.all_roles, account.caps),
             "roles": [{"role": role, "granted_at": timestamp(at)} for role, at in tx.users.grants(user_id)],
             "identities": [identities.public(core, row) for row in tx.identities.of(user_id)],
             "factors": shown_factors(tx.factors.of(user_id)),

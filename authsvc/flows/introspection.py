@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from authsvc.flows import sessions
-from authsvc.flows.authentication import authenticate
+from authsvc.flows.authentication import authenticate, genuine_key
 from authsvc.flows.core import Core
-from authsvc.primitives import refresh
+from authsvc.primitives import apikeys, refresh
 from authsvc.problems import Problem
 
 REFUSED = frozenset({"invalid_token", "token_expired"})
@@ -17,7 +17,7 @@ COPIED = ("iss", "aud", "sub", "iat", "exp", "jti", "sid", "auth_time", "amr", "
 
 def introspect(core: Core, token: str) -> dict[str, Any]:
     """The members of an active credential; of any other, whatever is wrong with it, that it is not active."""
-    look = _refresh_token if token.startswith(refresh.PREFIX) else _access_token
+    look = _refresh_token if token.startswith(refresh.PREFIX) else _key if token.startswith(apikeys.PREFIX) else _access_token
     try:
         return {"active": True, **look(core, token)}
     except Problem as problem:
@@ -31,6 +31,13 @@ def _access_token(core: Core, token: str) -> dict[str, Any]:
     own = {claim.name: claims.get(claim.name) for claim in core.settings.claims}
     copied = {name: claims[name] for name in COPIED if name in claims}
     return own | copied | {"token_type": "Bearer", "scope": " ".join(claims["caps"]), "username": claims["email"]}
+
+
+def _key(core: Core, token: str) -> dict[str, Any]:
+    row = genuine_key(core, token)
+    members = {"token_type": "api_key", "iss": core.settings.issuer, "sub": row.id, "iat": row.created_at // 1000}
+    expires = {"exp": row.expires_at // 1000} if row.expires_at is not None else {}
+    return members | expires | {"scope": " ".join(row.granted), "username": row.name}
 
 
 def _refresh_token(core: Core, token: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from authsvc.flows.core import Core
 from authsvc.flows.users import refuse_unknown_roles
 from authsvc.primitives.emails import Email
 from authsvc.problems import Problem
-from authsvc.rules.access import USER, Authority, caps_of, demand_cover
+from authsvc.rules.access import USER, Authority, demand_cover
 from authsvc.rules.challenges import INVITE
 from authsvc.rules.signup import CLOSED
 from authsvc.store.challenges import Challenge
@@ -33,8 +33,9 @@ def invite(core: Core, invitation: Invitation, cause: Cause, authority: Authorit
     email, roles = invitation.email, sorted({*invitation.roles} - {USER})
     if core.settings.signup == CLOSED:
         raise Problem("signup_closed", "AUTHSVC_SIGNUP is `closed`: make the account by POST /user.")
-    refuse_unknown_roles(roles, field="roles")
-    demand_cover(authority, caps_of(roles))
+    with core.store.read() as tx:
+        refuse_unknown_roles(tx, roles, field="roles")
+        demand_cover(authority, tx.roles.caps_of(roles))
     noted = {"name": invitation.name, "roles": roles, "redirect_to": invitation.redirect_to}
     made = challenges.make(core, INVITE, email, None, **noted, by=cause.actor_id, by_type=cause.actor_type)
     with core.store.write() as tx:
@@ -67,7 +68,7 @@ def revoke(core: Core, invite_id: str, cause: Cause, authority: Authority) -> No
         known = tx.challenges.get(invite_id)
         if known is None or known.purpose != INVITE.purpose:
             raise Problem("not_found", "There is no such invite.")
-        demand_cover(authority, caps_of(challenges.data_of(known)["roles"]))
+        demand_cover(authority, tx.roles.caps_of(challenges.data_of(known)["roles"]))
         if tx.challenges.spend(invite_id, core.world.now()) is None:
             raise Problem("not_found", "There is no such invite.")
         tx.events.record(events.INVITE_REVOKED, cause, data={"invite_id": invite_id})

@@ -10,7 +10,7 @@ from authsvc.flows import addresses, letters, passwords, sessions, signin
 from authsvc.flows.core import Core
 from authsvc.flows.sessions import Tokens
 from authsvc.flows.signin import Entered, Wanted
-from authsvc.flows.users import Account
+from authsvc.flows.users import account_of
 from authsvc.primitives import devices
 from authsvc.primitives.emails import Email
 from authsvc.problems import Fault, Problem
@@ -52,7 +52,7 @@ def reauthenticate(core: Core, user: User, session_id: str, password: str, cause
         if not outrun:
             session = sessions.strengthen(tx, core, session_id, PASSWORD)
             _rehash(tx, user, rehashed)
-            account = Account(user, tx.users.roles(user.id))
+            account = account_of(tx, user)
             tx.events.record(events.LOGIN_SUCCEEDED, cause, subject=user.id, data={"amr": [PASSWORD], "again": True})
     if outrun:
         raise Problem("invalid_credentials")
@@ -121,7 +121,7 @@ def _store_password(core: Core, user: User, session_id: str, encoded: str, cause
             tx.users.change(user.id, now, password_hash=encoded)
             tx.sessions.end_all(user.id, now, but=session_id)
             addresses.end_ways_in(tx, user, now)
-            account = Account(tx.users.outdate(user.id), tx.users.roles(user.id))
+            account = account_of(tx, tx.users.outdate(user.id))
             tx.events.record(events.PASSWORD_CHANGED, cause, subject=user.id)
             letters.notify(tx, core, "password_changed", user, cause)
     if outrun:

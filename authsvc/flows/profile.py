@@ -9,7 +9,7 @@ from authsvc import events
 from authsvc.events import Cause
 from authsvc.flows import addresses
 from authsvc.flows.core import Core
-from authsvc.flows.users import Account, etag, outranked, packed, put_roles, put_status
+from authsvc.flows.users import Account, account_of, etag, outranked, packed, put_roles, put_status
 from authsvc.http import etags
 from authsvc.problems import Problem, invalid
 from authsvc.rules.access import Authority
@@ -53,7 +53,7 @@ def change(
             user = put_status(tx, core, user, values["status"], cause)
         if "roles" in values:
             return put_roles(tx, core, user, values["roles"], cause, authority)
-        return Account(user, tx.users.roles(user_id))
+        return account_of(tx, user)
 
 
 def _plain(values: Mapping[str, Any]) -> set[str]:

@@ -13,9 +13,9 @@ from authsvc.flows.core import Core
 from authsvc.flows.login import PASSWORD
 from authsvc.flows.sendings import Sent
 from authsvc.flows.sessions import Tokens
-from authsvc.flows.users import Account, NewUser, insert, refuse_unknown_roles
+from authsvc.flows.users import Account, NewUser, account_of, insert, refuse_unknown_roles
 from authsvc.problems import Fault, Problem
-from authsvc.rules.access import USER, Authority, caps_of, demand_cover
+from authsvc.rules.access import USER, Authority, demand_cover
 from authsvc.rules.challenges import FIRST_PASSWORD_SECONDS, SET_PASSWORD, SMS, TAKEN, VERIFY, WELCOME, Kind
 from authsvc.store.challenges import Challenge
 from authsvc.store.tx import Tx
@@ -71,8 +71,8 @@ def register(
         sent = enrolment.begin(tx, core, user, SMS, new.phone_number, None, about, locale=locale).sent if wishes.sms else None
         if wishes.welcome and letters.may_ask(tx, core, new.email.key, about):
             letters.add(tx, "welcome", user.email, user, locale=locale)
-        roles = tx.users.roles(user.id)
-    return Registered(sessions.tokens(core, Account(user, roles), session), given, warnings, sent)
+        made = account_of(tx, user)
+    return Registered(sessions.tokens(core, made, session), given, warnings, sent)
 
 
 def create(
@@ -94,26 +94,26 @@ def create(
     new = replace(new, verified=new.verified or (core.settings.verification_required and not choose))
     given, encoded, _ = _prepare(core, new, password, generate=not choose)
     with core.store.write() as tx:
-        account = _insert_for(tx, core, new, encoded, cause, authority)
-        user = account.user
+        made = _insert_for(tx, core, new, encoded, cause, authority)
+        user = made.user
         if choose:
-            made = challenges.make(core, SET_PASSWORD, new.email, user, vouched=True)
-            tx.challenges.add(made._replace(expires_at=made.created_at + FIRST_PASSWORD_SECONDS * 1000))
-            letters.add(tx, "account_made", user.email, user, locale=locale, challenge=made)
+            chosen = challenges.make(core, SET_PASSWORD, new.email, user, vouched=True)
+            tx.challenges.add(chosen._replace(expires_at=chosen.created_at + FIRST_PASSWORD_SECONDS * 1000))
+            letters.add(tx, "account_made", user.email, user, locale=locale, challenge=chosen)
         if wishes.verify and user.email_verified_at is None:
             challenges.ask(tx, core, VERIFY, "verify", new.email, user, cause, locale=locale)
         if wishes.welcome:
             letters.add(tx, "welcome", user.email, user, locale=locale)
-    return account, given
+    return made, given
 
 
 def _insert_for(tx: Tx, core: Core, new: NewUser, encoded: str | None, cause: Cause, authority: Authority) -> Account:
     roles = sorted({*new.roles} - {USER})
-    refuse_unknown_roles(roles, field="roles")
-    demand_cover(authority, caps_of(roles))
+    refuse_unknown_roles(tx, roles, field="roles")
+    demand_cover(authority, tx.roles.caps_of(roles))
     user = insert(tx, core, replace(new, roles=roles), encoded)
     tx.events.record(events.USER_CREATED, cause, subject=user.id, data={"roles": roles})
-    return Account(user, roles)
+    return account_of(tx, user)
 
 
 def _prepare(core: Core, new: NewUser, password: str | None, *, generate: bool) -> tuple[str | None, str | None, Sequence[Fault]]:

@@ -13,7 +13,7 @@ from authsvc.flows.core import Core
 from authsvc.flows.sendings import Sent
 from authsvc.flows.sessions import Tokens
 from authsvc.flows.signin import Wanted
-from authsvc.flows.users import Account
+from authsvc.flows.users import account_of
 from authsvc.problems import Problem
 from authsvc.rules.challenges import MOST_ATTEMPTS, SMS
 from authsvc.store.factors import Factor
@@ -74,7 +74,7 @@ def reauthenticate(core: Core, user: User, session_id: str, factor_id: str, code
         if not isinstance(right, Problem):
             session = sessions.strengthen(tx, core, session_id, *gain(tx, session_id, right))
             current = tx.users.get(user.id) or user
-            account = Account(current, tx.users.roles(user.id))
+            account = account_of(tx, current)
             tx.events.record(events.LOGIN_SUCCEEDED, cause, subject=user.id, data={"amr": [right.amr], "again": True})
     if isinstance(right, Problem):
         raise right

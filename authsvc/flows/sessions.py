@@ -9,11 +9,11 @@ from typing import Any
 from authsvc import events
 from authsvc.events import Cause
 from authsvc.flows.core import Core
-from authsvc.flows.users import Account, public
+from authsvc.flows.users import Account, account_of, public
 from authsvc.primitives import ids, refresh
 from authsvc.primitives.refresh import RefreshToken
 from authsvc.problems import Problem
-from authsvc.rules.access import ADMIN, caps_of
+from authsvc.rules.access import ADMIN
 from authsvc.store.sessions import Session
 from authsvc.store.tx import Tx
 from authsvc.store.users import ACTIVE, User
@@ -67,7 +67,7 @@ def tokens(core: Core, account: Account, session: Session) -> Tokens:
     user, key = account.user, core.keyring.get(session.kid)
     if key is None:
         raise Problem("invalid_token", reason=f"session {session.id} was made under a key that is gone")
-    roles, caps = account.all_roles, caps_of(account.roles)
+    roles, caps = account.all_roles, account.caps
     if session.acr == AAL1 and core.settings.wants_mfa(ADMIN in roles):
         caps = []  # what such a session may do, here and at other services, is to get itself a second factor
     seen = public(user, roles, caps)
@@ -118,7 +118,7 @@ def rotate(core: Core, text: str, cause: Cause) -> Tokens:
     now = core.world.now()
     refuse_over(core, session, user, now)
     with core.store.read() as tx:
-        account = Account(user, tx.users.roles(user.id))
+        account = account_of(tx, user)
     if token.counter == session.counter:
         with core.store.write() as tx:  # one statement, so that many fit into one commit
             rotated = _rotate(tx, account, token, now, cause)
@@ -132,7 +132,7 @@ def _settle(core: Core, token: RefreshToken, now: int, cause: Cause) -> Tokens:
     with core.store.write() as tx:
         session, user = _found(tx, token)
         refuse_over(core, session, user, now)
-        account = Account(user, tx.users.roles(user.id))
+        account = account_of(tx, user)
         rotated = _rotate(tx, account, token, now, cause)
         reused = rotated is None and not _is_repetition(core, session, token, now)
         if reused and _is_certain(session, token, now):

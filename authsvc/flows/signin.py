@@ -11,7 +11,7 @@ from authsvc.events import Cause
 from authsvc.flows import challenges, sessions
 from authsvc.flows.core import Core
 from authsvc.flows.sessions import Tokens
-from authsvc.flows.users import Account
+from authsvc.flows.users import Account, account_of
 from authsvc.primitives import links
 from authsvc.primitives.emails import Email
 from authsvc.problems import Problem
@@ -67,7 +67,7 @@ def open_for(tx: Tx, core: Core, user: User, amr: Sequence[str], cause: Cause, a
     user = tx.users.note_login(user.id, core.world.now())
     about = cause.by_user(user.id, user.email, session.id)
     tx.events.record(events.LOGIN_SUCCEEDED, about, subject=user.id, data={"amr": list(amr)})
-    return Entered(Account(user, tx.users.roles(user.id)), session)
+    return Entered(account_of(tx, user), session)
 
 
 def tokens(core: Core, outcome: Entered | Pending) -> Tokens:

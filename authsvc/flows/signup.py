@@ -10,7 +10,7 @@ from authsvc.flows.users import NewUser
 from authsvc.primitives.emails import Email
 from authsvc.problems import Problem, invalid
 from authsvc.rules import signup
-from authsvc.rules.access import BUILT_IN_ROLES, caps_of, covers
+from authsvc.rules.access import EVERYTHING, covers
 from authsvc.rules.challenges import INVITE
 from authsvc.store.challenges import Challenge
 from authsvc.store.tx import Tx
@@ -51,9 +51,20 @@ def is_open(core: Core, email: Email, invite: Challenge | None = None) -> bool:
 def _promised(tx: Tx, invite: Challenge) -> list[str]:
     """The roles that go with an invite; raises link_invalid where who promised them could not grant them any more."""
     noted = challenges.data_of(invite)
-    roles = [role for role in noted["roles"] if role in BUILT_IN_ROLES]
-    if roles and noted["by_type"] == "user":
-        host = tx.users.get(noted["by"])
-        if host is None or host.status != ACTIVE or not covers(caps_of(tx.users.roles(host.id)), caps_of(roles)):
-            raise Problem("link_invalid")
+    roles: list[str] = noted["roles"]
+    unknown = tx.roles.unknown(roles)
+    roles = [role for role in roles if role not in unknown]
+    if roles and not covers(_held(tx, noted["by_type"], noted["by"]), tx.roles.caps_of(roles)):
+        raise Problem("link_invalid")
     return roles
+
+
+def _held(tx: Tx, kind: str, host_id: str) -> list[str]:
+    """What somebody who invited may do now."""
+    if kind == "key":
+        key = tx.keys.get(host_id)
+        return key.granted if key and key.revoked_at is None else []
+    host = tx.users.get(host_id) if kind == "user" else None
+    if kind == "user" and (host is None or host.status != ACTIVE):
+        return []
+    return tx.roles.caps_of(tx.users.roles(host_id)) if kind == "user" else list(EVERYTHING.caps)

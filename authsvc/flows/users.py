@@ -13,7 +13,7 @@ from authsvc.flows.core import Core
 from authsvc.primitives import ids, times
 from authsvc.primitives.emails import Email
 from authsvc.problems import Problem, invalid
-from authsvc.rules.access import ADMIN, BUILT_IN_ROLES, EVERYTHING, USER, Authority, caps_of, demand_cover, demand_outranks
+from authsvc.rules.access import ADMIN, EVERYTHING, USER, Authority, demand_cover, demand_outranks
 from authsvc.store.tx import Tx
 from authsvc.store.users import ACTIVE, DISABLED, User
 
@@ -22,10 +22,11 @@ timestamp = times.timestamp
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account with the roles granted to it."""
+    """An account with the roles granted to it, and the caps that these give."""
 
     user: User
     roles: Sequence[str]
+    caps: Sequence[str]
 
     @property
     def all_roles(self) -> list[str]:
@@ -116,10 +117,16 @@ def etag(user: User) -> str:
     return f'"{user.version}.{user.generation}.{user.last_login_at or 0}"'
 
 
+def account_of(tx: Tx, user: User) -> Account:
+    """The account as it stands, inside a block."""
+    roles = tx.users.roles(user.id)
+    return Account(user, roles, tx.roles.caps_of(roles))
+
+
 def find(core: Core, user_id: str) -> Account:
     """An account by its id; raises not_found."""
     with core.store.read() as tx:
-        return Account(existing(tx, user_id), tx.users.roles(user_id))
+        return account_of(tx, existing(tx, user_id))
 
 
 def find_outranked(core: Core, user_id: str, cause: Cause, authority: Authority) -> User:
@@ -131,7 +138,7 @@ def find_outranked(core: Core, user_id: str, cause: Cause, authority: Authority)
 def find_by_email(core: Core, email: Email) -> Account | None:
     with core.store.read() as tx:
         user = tx.users.by_email(email.key)
-        return Account(user, tx.users.roles(user.id)) if user else None
+        return account_of(tx, user) if user else None
 
 
 def every(core: Core) -> Iterable[Account]:
@@ -139,7 +146,7 @@ def every(core: Core) -> Iterable[Account]:
     after = ""
     while True:
         with core.store.read() as tx:
-            page = [Account(user, tx.users.roles(user.id)) for user in tx.users.page(after=after, limit=500)]
+            page = [account_of(tx, user) for user in tx.users.page(after=after, limit=500)]
         yield from page
         if not page:
             return
@@ -150,7 +157,7 @@ def set_status(core: Core, user_id: str, status: str, cause: Cause) -> Account:
     """Disable an account, which ends its sessions at once, or enable it again."""
     with core.store.write() as tx:
         user = put_status(tx, core, existing(tx, user_id), status, cause)
-        return Account(user, tx.users.roles(user_id))
+        return account_of(tx, user)
 
 
 def put_status(tx: Tx, core: Core, user: User, status: str, cause: Cause) -> User:
@@ -171,8 +178,8 @@ def put_status(tx: Tx, core: Core, user: User, status: str, cause: Cause) -> Use
 def change_roles(core: Core, user_id: str, cause: Cause, *, grant: Iterable[str] = (), ungrant: Iterable[str] = ()) -> Account:
     """Grant and take away roles. It counts at once: access tokens made before are refused."""
     grant, ungrant = set(grant), set(ungrant)
-    refuse_unknown_roles(grant)
     with core.store.write() as tx:
+        refuse_unknown_roles(tx, grant)
         user = existing(tx, user_id)
         return put_roles(tx, core, user, ({*tx.users.roles(user_id)} | grant) - ungrant, cause, EVERYTHING)
 
@@ -182,19 +189,19 @@ def put_roles(tx: Tx, core: Core, user: User, roles: Iterable[str], cause: Cause
     granter's own."""
     before, after = tx.users.roles(user.id), sorted({*roles} - {USER})
     if after == before:
-        return Account(user, after)
-    refuse_unknown_roles({*after} - {*before}, field="roles")
-    demand_cover(authority, caps_of({*before} ^ {*after}))
+        return account_of(tx, user)
+    refuse_unknown_roles(tx, {*after} - {*before}, field="roles")
+    demand_cover(authority, tx.roles.caps_of({*before} ^ {*after}))
     if ADMIN in before and ADMIN not in after:
         keep_an_admin(tx, user.id)
     tx.users.set_roles(user.id, after, core.world.now())
     tx.events.record(events.ROLE_CHANGED, cause, subject=user.id, data={"before": before, "after": after})
-    return Account(tx.users.outdate(user.id), after)
+    return account_of(tx, tx.users.outdate(user.id))
 
 
-def refuse_unknown_roles(roles: Iterable[str], *, field: str | None = None) -> None:
+def refuse_unknown_roles(tx: Tx, roles: Iterable[str], *, field: str | None = None) -> None:
     """Raise for a role that does not exist: not_found, or a fault of the field that names it."""
-    unknown = sorted(set(roles) - BUILT_IN_ROLES.keys())
+    unknown = tx.roles.unknown(roles)
     if unknown and field:
         raise invalid(field, "not_allowed", f"There is no role {unknown[0]!r}.")
     if unknown:
@@ -219,5 +226,5 @@ def outranked(tx: Tx, user_id: str, cause: Cause, authority: Authority) -> User:
     """The account that somebody is about to act on: their own, or one that may do nothing that they may not."""
     user = existing(tx, user_id)
     if cause.actor_id != user_id:
-        demand_outranks(authority, caps_of(tx.users.roles(user_id)))
+        demand_outranks(authority, tx.roles.caps_of(tx.users.roles(user_id)))
     return user

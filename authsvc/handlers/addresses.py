@@ -14,7 +14,6 @@ from authsvc.http.shapes import Field, Shape
 from authsvc.pages import views
 from authsvc.primitives.emails import Email, half_masked
 from authsvc.problems import Problem, invalid
-from authsvc.rules.access import caps_of
 from authsvc.rules.challenges import CHANGE, UNDO, VERIFY
 from authsvc.store.challenges import Challenge
 
@@ -57,7 +56,7 @@ def undo(core: Core, request: Request) -> Response:
 
 
 def verified(account: Account) -> Response:
-    return answer({"status": "email_verified", "user": users.public(account.user, account.all_roles, caps_of(account.roles))})
+    return answer({"status": "email_verified", "user": users.public(account.user, account.all_roles, account.caps)})
 
 
 def by_code(core: Core, request: Request, challenge: Challenge) -> Response:

@@ -18,7 +18,6 @@ from authsvc.http.shapes import Field, Shape, flag, nested, raw_text, text
 from authsvc.primitives.ids import USER, is_id
 from authsvc.problems import invalid
 from authsvc.rules import profiles
-from authsvc.rules.access import Authority, caps_of
 from authsvc.store.directory import Place
 from authsvc.store.users import ACTIVE
 
@@ -59,7 +58,7 @@ SEARCH = Shape(
 
 
 def create(core: Core, request: Request) -> Response:
-    body, authority = request.body, Authority(request.caller.caps)
+    body, authority = request.body, request.caller.authority
     invites = body["send_invite"] or body["options"]["sendResetEmail"]
     if invites and body["password"] is not None:
         raise invalid("send_invite", "not_allowed", "An invite lets its reader choose the password: leave one of the two out.")
@@ -87,5 +86,5 @@ def search(core: Core, request: Request) -> Response:
     if place is not None and (place.way not in wanted.ways or not (place.id in ("", wanted.start.id) or is_id(place.id, USER))):
         raise invalid("cursor", "invalid", WRONG)
     found, behind = directory.page(core, wanted, place, query["limit"])
-    items = [users.public(account.user, account.all_roles, caps_of(account.roles)) for account in found]
+    items = [users.public(account.user, account.all_roles, account.caps) for account in found]
     return answer({"items": items, "next_cursor": sealed(behind) if behind else None})

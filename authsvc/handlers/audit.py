@@ -112,7 +112,7 @@ def seen(verdict: verification.Verdict) -> dict[str, Any]:
 def _demand(request: Request) -> str | None:
     """The caller, where they ask for their own; all else needs the cap."""
     if request.query["subject"] == ME:
-        user_id: str = request.caller.user.id
+        user_id: str = request.caller.id
         return user_id
     if not holds(request.caller.caps, CAP):
         raise Problem("forbidden", f"This needs the cap {CAP}; your own events are at ?subject=me.")

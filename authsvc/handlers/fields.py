@@ -12,6 +12,7 @@ from authsvc.primitives import emails, passwords
 from authsvc.primitives.emails import Email
 from authsvc.problems import Invalid
 from authsvc.rules import phones, profiles
+from authsvc.rules.access import CAP, MOST_CAPS
 from authsvc.store.users import ACTIVE, DISABLED
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -59,6 +60,7 @@ name = profiles.name
 locale = profiles.locale
 role = shapes.matching(r"[a-z][a-z0-9_.-]{0,62}", "A role has a name such as editor or billing.read-only.", most=63)
 roles = shapes.several(role, most=MOST_ROLES)
+caps = shapes.several(shapes.matching(CAP.pattern, "A cap is `resource:action`, `resource:*` or `*`.", most=130), most=MOST_CAPS)
 status = shapes.choice(ACTIVE, DISABLED)
 
 PROFILE = {

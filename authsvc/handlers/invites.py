@@ -16,7 +16,6 @@ from authsvc.http.request import Request
 from authsvc.http.response import Response, answer, nothing
 from authsvc.http.shapes import Field, Shape, raw_text
 from authsvc.primitives.ids import CHALLENGE
-from authsvc.rules.access import Authority
 from authsvc.rules.redirects import MAX_LENGTH
 from authsvc.store.challenges import Challenge
 from authsvc.store.sessions import NEWEST
@@ -35,7 +34,7 @@ PAGE = Shape({"limit": limit, "cursor": Field(place_by(CHALLENGE), default=NEWES
 def invite(core: Core, request: Request) -> Response:
     body = request.body
     invitation = Invitation(body["email"], body["name"], body["roles"], checked(core, body))
-    made = invites.invite(core, invitation, request.cause, Authority(request.caller.caps), locale=language(request.environ))
+    made = invites.invite(core, invitation, request.cause, request.caller.authority, locale=language(request.environ))
     return answer(_public(made), 201)
 
 
@@ -47,7 +46,7 @@ def page(core: Core, request: Request) -> Response:
 
 
 def revoke(core: Core, request: Request) -> Response:
-    invites.revoke(core, request.params["invite_id"], request.cause, Authority(request.caller.caps))
+    invites.revoke(core, request.params["invite_id"], request.cause, request.caller.authority)
     return nothing()
 
 

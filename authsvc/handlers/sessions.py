@@ -13,7 +13,6 @@ from authsvc.http.response import Response, answer, nothing
 from authsvc.http.shapes import Field, Shape, flag
 from authsvc.primitives.ids import SESSION
 from authsvc.problems import Problem
-from authsvc.rules.access import Authority
 from authsvc.store.sessions import NEWEST, Session
 
 PAGE = Shape({"limit": limit, "cursor": Field(place_by(SESSION), default=NEWEST)})
@@ -26,7 +25,7 @@ def page(core: Core, request: Request) -> Response:
 
 def page_of(core: Core, request: Request) -> Response:
     user_id = request.params["user_id"]
-    users.find_outranked(core, user_id, request.cause, Authority(request.caller.caps))
+    users.find_outranked(core, user_id, request.cause, request.caller.authority)
     return _page(core, request, user_id, request.cause.session_id)
 
 
@@ -45,14 +44,14 @@ def end_all(core: Core, request: Request) -> Response:
 
 def end_of(core: Core, request: Request) -> Response:
     user_id, session_id = request.params["user_id"], request.params["session_id"]
-    users.find_outranked(core, user_id, request.cause, Authority(request.caller.caps))
+    users.find_outranked(core, user_id, request.cause, request.caller.authority)
     if not sessions.revoke(core, session_id=session_id, user_id=user_id, cause=request.cause):
         raise Problem("not_found")
     return nothing()
 
 
 def end_all_of(core: Core, request: Request) -> Response:
-    user = users.find_outranked(core, request.params["user_id"], request.cause, Authority(request.caller.caps))
+    user = users.find_outranked(core, request.params["user_id"], request.cause, request.caller.authority)
     sessions.revoke_all(core, user, request.cause, but=None)
     return nothing()
 

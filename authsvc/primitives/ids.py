@@ -19,6 +19,7 @@ FACTOR = "fac"
 RECOVERY = "rcv"
 IDENTITY = "idn"
 WEBHOOK = "whk"
+API_KEY = "key"
 
 # Two digits, ten bits, at a time.
 _PAIRS = [high + low for high in ALPHABET for low in ALPHABET]

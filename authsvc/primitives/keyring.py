@@ -27,6 +27,7 @@ class Purpose(StrEnum):
     TOTP = "authenticator secret"
     RECOVERY = "recovery code"
     WEBHOOK = "webhook secret"
+    API_KEY = "API key"
     AUDIT = "audit row"
     PERSONAL = "personal data of an audit row"
     SEAL = "seal of audit rows"

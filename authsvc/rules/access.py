@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,13 +17,19 @@ USER = "user"
 BUILT_IN_ROLES: Mapping[str, tuple[str, ...]] = {ADMIN: ("*",), USER: ()}
 
 
+# `resource:action`; of authsvc or of any other service.
+CAP = re.compile(r"\*|[A-Za-z0-9._/-]{1,64}:(\*|[A-Za-z0-9._/:-]{1,64})")
+MOST_CAPS = 50  # of one role or key
+
+
 @dataclass(frozen=True, slots=True)
 class Who:
     """Whom a route lets in. `own` is the path parameter that must name the caller, unless they hold `cap`.
 
     `token`: the handler works on the credential itself, whatever it is worth (refresh, logout). `fresh`: only a
     caller who proved a short while ago who they are. `known`: anyone, and the handler is told who, if it is somebody. `enrols`: open too
-    for a caller who must have a second factor and has not shown one yet.
+    for a caller who must have a second factor and has not shown one yet. `keys`: open to API keys too, which prove who they
+    are each time anew.
     """
 
     name: str
@@ -33,6 +40,7 @@ class Who:
     fresh: bool = False
     own: str | None = None
     cap: str | None = None
+    keys: bool = False
 
 
 class Presented(NamedTuple):
@@ -44,6 +52,7 @@ class Presented(NamedTuple):
     auth_time: int
     lacks_factor: bool = False
     owes_factor: bool = False
+    is_key: bool = False
 
 
 class Authority(NamedTuple):
@@ -58,20 +67,21 @@ ANYONE = Who("anyone", signed_in=False)
 ANYBODY_KNOWN = Who("anyone", signed_in=False, known=True)
 SIGNED_IN = Who("signed in")
 SIGNED_IN_LATELY = Who("signed in, lately", fresh=True)
+ANY_CALLER = Who("signed in, or an API key", enrols=True, keys=True)
 ENROLLING = Who("signed in", enrols=True)
 ENROLLING_LATELY = Who("signed in, lately", enrols=True, fresh=True)
-OWN_OR_AUDITOR = Who("signed in: own events; audit:read: all")  # which of the two it is, the handler sees by the query
+OWN_OR_AUDITOR = Who("signed in: own events; audit:read: all", keys=True)  # which of the two it is, the handler sees by the query
 TOKEN_HOLDER = Who("holder of a token", signed_in=False, token=True)
 
 
 def self_or(cap: str, *, fresh: bool = False) -> Who:
     """The user that the path names, or a holder of the cap (lately). To all others the path does not exist."""
-    return Who(f"self or {cap}{', lately' if fresh else ''}", own="user_id", cap=cap, fresh=fresh)
+    return Who(f"self or {cap}{', lately' if fresh else ''}", own="user_id", cap=cap, fresh=fresh, keys=True)
 
 
-def holder_of(cap: str) -> Who:
-    """A holder of the cap."""
-    return Who(cap, cap=cap)
+def holder_of(cap: str, *, fresh: bool = False) -> Who:
+    """A holder of the cap (lately)."""
+    return Who(f"{cap}{', lately' if fresh else ''}", cap=cap, fresh=fresh, keys=True)
 
 
 def holds(caps: Iterable[str], wanted: str) -> bool:
@@ -98,13 +108,10 @@ def demand_outranks(authority: Authority, caps_of_target: Iterable[str]) -> None
         raise Problem("forbidden", "This account has more caps than you. Nothing was done.")
 
 
-def caps_of(roles: Iterable[str]) -> list[str]:
-    """The caps that these roles give together, sorted."""
-    return sorted({cap for role in roles for cap in BUILT_IN_ROLES.get(role, ())})
-
-
 def demand(who: Who, caller: Presented, params: Mapping[str, str], now: int, *, sensitive: bool = False) -> None:
     """Raise unless this signed-in caller may use the route now (ms). `sensitive`: what they do needs a fresh sign-in."""
+    if caller.is_key and not who.keys:
+        raise Problem("forbidden", "An API key has no account; this needs somebody who is signed in.")
     if caller.lacks_factor and not who.enrols:
         raise Problem("mfa_enrolment_required")
     own = who.own is not None and params.get(who.own) == caller.user_id

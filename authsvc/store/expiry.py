@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from authsvc.store import challenges, deliveries, factors, outbox, sms_counts
+from authsvc.store import challenges, deliveries, factors, keys, outbox, sms_counts
 
 DAY_MS = 86_400_000
 
@@ -31,6 +31,8 @@ EXPIRIES: tuple[Expiry, ...] = (
     Expiry("settled messages", "outbox", "id", "done_at", outbox.KEPT_MS, "done_at IS NOT NULL AND outcome <> 'dead'"),
     Expiry("given-up messages", "outbox", "id", "done_at", 30 * DAY_MS, "outcome = 'dead'"),
     Expiry("deliveries", "deliveries", "id", "created_at", deliveries.KEPT_MS),
+    Expiry("revoked keys", "api_keys", "id", "revoked_at", keys.KEPT_MS, "revoked_at IS NOT NULL"),
+    Expiry("keys that ran out", "api_keys", "id", "expires_at", keys.KEPT_MS, "expires_at IS NOT NULL"),
     Expiry("full buckets", "buckets", "name, key", "full_at", 0),
     Expiry("factors that nobody confirmed", "factors", "id", "created_at", factors.UNCONFIRMED_MS, "confirmed_at IS NULL"),
     Expiry("SMS figures", "sms_counts", "day, prefix", "day", sms_counts.KEPT_DAYS, unit=DAY_MS),

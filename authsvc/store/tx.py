@@ -15,8 +15,10 @@ from authsvc.store.events import Events
 from authsvc.store.expiry import Expired
 from authsvc.store.factors import Factors
 from authsvc.store.identities import Identities
+from authsvc.store.keys import Keys
 from authsvc.store.outbox import Outbox
 from authsvc.store.readiness import Readiness
+from authsvc.store.roles import Roles
 from authsvc.store.seals import Seals
 from authsvc.store.sessions import Sessions
 from authsvc.store.sms_counts import SmsCounts
@@ -83,6 +85,14 @@ class Tx:
     @cached_property
     def identities(self) -> Identities:
         return Identities(self._connection)
+
+    @cached_property
+    def roles(self) -> Roles:
+        return Roles(self._connection)
+
+    @cached_property
+    def keys(self) -> Keys:
+        return Keys(self._connection)
 
     @cached_property
     def webhooks(self) -> Webhooks:

@@ -30,7 +30,7 @@ REACHED = """() => {
   return [all.indexOf(one), all.length, style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2];
 }"""
 SMALL = """() => [...document.querySelectorAll("button, input:not([type=hidden])")].filter((one) => one.checkVisibility())
-  .map((one) => one.getBoundingClientRect()).filter((box) => box.height < 44 || box.width < 44).length"""
+  .map((one) => (one.closest("label") ?? one).getBoundingClientRect()).filter((box) => box.height < 44 || box.width < 44).length"""
 
 
 class Visit:

@@ -115,7 +115,7 @@ def test_an_unknown_role_may_be_taken_away(app: App) -> None:
     """Ungranting what nobody has is no change: no error, no event, no new generation."""
     user = make(app)
 
-    assert users.change_roles(app.core, user.id, CLI, ungrant=["amdin"]) == Account(user, [])
+    assert users.change_roles(app.core, user.id, CLI, ungrant=["amdin"]) == Account(user, [], [])
     assert actions(app) == ["user.created"]
 
 
@@ -302,7 +302,7 @@ def test_two_addresses_with_one_key_are_one_account(app: App) -> None:
 
     assert refusal(lambda: make(app, "MARIE@xn--bcher-kva.example", "admin")) == "email_taken"
     found = users.find_by_email(app.core, emails.parse("marie@BÜCHER.example"))
-    assert found == Account(user, [])
+    assert found == Account(user, [], [])
     assert actions(app) == ["user.created"]
 
 

@@ -9,18 +9,14 @@ from hypothesis import strategies as st
 from authsvc.problems import Problem
 from authsvc.rules import access
 from authsvc.rules.access import (
-    ADMIN,
     ANYBODY_KNOWN,
     ANYONE,
-    BUILT_IN_ROLES,
     FRESH_SECONDS,
     SIGNED_IN,
     SIGNED_IN_LATELY,
     TOKEN_HOLDER,
-    USER,
     Presented,
     Who,
-    caps_of,
     demand,
     holds,
     self_or,
@@ -79,16 +75,6 @@ def test_more_caps_never_take_one_away(caps: list[str], wanted: str) -> None:
     """Caps add up: each decides alone, and one more never refuses."""
     assert holds(caps, wanted) is any(holds([cap], wanted) for cap in caps)
     assert holds([*caps, wanted], wanted)
-
-
-@pytest.mark.parametrize(
-    ("roles", "caps"),
-    [([], []), ([USER], []), ([ADMIN], ["*"]), ([ADMIN, USER, ADMIN], ["*"]), (["unknown"], []), (["*"], []), (["Admin", "admin "], [])],
-)
-def test_roles_give_their_caps(roles: list[str], caps: list[str]) -> None:
-    """`admin` gives everything, `user` nothing, and a role that does not exist gives nothing either."""
-    assert caps_of(roles) == caps
-    assert set(BUILT_IN_ROLES) == {"admin", "user"}
 
 
 def refusal(who: Who, caps: list[str] | None = None, *, owner: str | None = None, age_ms: int = 0) -> str | None:

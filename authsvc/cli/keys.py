@@ -1,0 +1,89 @@
+"""`authsvc key create|list|revoke`: API keys, through the same flow, rules and audit as the API."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping
+
+from authsvc.app import assemble
+from authsvc.config.settings import Settings
+from authsvc.events import CLI
+from authsvc.flows import keys
+from authsvc.flows.core import Core
+from authsvc.flows.keys import NewKey
+from authsvc.handlers import fields
+from authsvc.handlers.keys import network, public
+from authsvc.problems import Invalid
+from authsvc.rules.access import EVERYTHING
+from authsvc.store.keys import NEWEST, ApiKey
+from authsvc.world import World
+
+DAY_MS = 86_400_000
+MOST_DAYS = 36_500
+PAGE = 200
+
+
+def add_commands(command: ArgumentParser) -> None:
+    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
+    for name in COMMANDS:
+        act = acts.add_parser(name)
+        act.add_argument("--json", action="store_true", help="one JSON object (a line for each, in lists)")
+        if name == "create":
+            act.add_argument("name", metavar="NAME")
+            act.add_argument(
+                "--cap", action="append", default=[], metavar="CAP", required=True, help="what it may do, each by its own --cap"
+            )
+            act.add_argument("--expires", type=int, metavar="DAYS", help="without it, never")
+            act.add_argument(
+                "--network", action="append", default=[], metavar="CIDR", help="where it may be used from; without it, anywhere"
+            )
+        if name == "revoke":
+            act.add_argument("key", metavar="ID")
+
+
+def run(settings: Settings, arguments: Namespace) -> None:
+    """Carry out one of the commands below. A server may be running beside it."""
+    core = assemble(settings, World())
+    try:
+        COMMANDS[arguments.act](core, arguments)
+    finally:
+        core.close()
+
+
+def _create(core: Core, arguments: Namespace) -> None:
+    days = arguments.expires
+    if days is not None and not 0 < days <= MOST_DAYS:
+        raise Invalid("not_allowed", f"--expires takes from 1 to {MOST_DAYS} days.")
+    expires_at = None if days is None else core.world.now() + days * DAY_MS
+    networks = [network(given) for given in arguments.network]
+    row, key = keys.create(core, NewKey(fields.name(arguments.name), fields.caps(arguments.cap), expires_at, networks), CLI, EVERYTHING)
+    if arguments.json:
+        print(json.dumps(public(row) | {"key": key}))
+    else:
+        print(f"id: {row.id}\nname: {row.name}\ncaps: {', '.join(row.granted)}\nkey: {key}")
+
+
+def _list(core: Core, arguments: Namespace) -> None:
+    before = NEWEST
+    while page := keys.page(core, before=before, limit=PAGE):
+        for row in page:
+            _show(row, arguments)
+        before = page[-1].id
+
+
+def _revoke(core: Core, arguments: Namespace) -> None:
+    keys.revoke(core, arguments.key, CLI, EVERYTHING)
+    print(json.dumps({"revoked": arguments.key}) if arguments.json else f"revoked {arguments.key}")
+
+
+COMMANDS: Mapping[str, Callable[[Core, Namespace], None]] = {"create": _create, "list": _list, "revoke": _revoke}
+
+
+def _show(row: ApiKey, arguments: Namespace) -> None:
+    seen = public(row)
+    if arguments.json:
+        print(json.dumps(seen))
+        return
+    state = "revoked" if row.revoked_at is not None else f"until {seen['expires_at'][:10]}" if row.expires_at is not None else "-"
+    print(f"{row.id}  {state:16}  used {(seen['last_used_at'] or 'never')[:10]}  {','.join(row.granted)}  {row.name}")

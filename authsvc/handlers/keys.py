@@ -1,0 +1,75 @@
+"""/keys: API keys for services."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import ip_network
+from typing import Any
+
+from authsvc.flows import keys
+from authsvc.flows.core import Core
+from authsvc.flows.keys import NewKey
+from authsvc.flows.users import timestamp
+from authsvc.handlers import fields, listings
+from authsvc.http.request import Request
+from authsvc.http.response import Response, answer, nothing
+from authsvc.http.shapes import Field, Shape, nullable, raw_text, several
+from authsvc.primitives.ids import API_KEY
+from authsvc.problems import Invalid, invalid
+from authsvc.store.keys import NEWEST, ApiKey
+
+MOST_NETWORKS = 50
+
+
+def network(value: Any) -> str:
+    try:
+        return str(ip_network(raw_text(value, most=60)))
+    except ValueError:
+        raise Invalid("invalid", "Use a CIDR network such as 10.0.0.0/8 or fd00::/8.") from None
+
+
+NEW = Shape(
+    {
+        "name": Field(fields.name, required=True),
+        "caps": Field(fields.caps, required=True),
+        "expires_at": Field(nullable(fields.moment)),
+        "networks": Field(several(network, most=MOST_NETWORKS), default=()),
+    }
+)
+PAGE = Shape({"limit": listings.limit, "cursor": Field(listings.place_by(API_KEY), default=NEWEST)})
+
+
+def page(core: Core, request: Request) -> Response:
+    limit = request.query["limit"]
+    found = keys.page(core, before=request.query["cursor"], limit=limit + 1)
+    items = [public(key) for key in found[:limit]]
+    return answer({"items": items, "next_cursor": found[limit - 1].id if len(found) > limit else None})
+
+
+def create(core: Core, request: Request) -> Response:
+    """201, with the key: it is not shown again."""
+    body = request.body
+    if body["expires_at"] is not None and body["expires_at"] <= core.world.now():
+        raise invalid("expires_at", "not_allowed", "This time is past.")
+    new = NewKey(body["name"], body["caps"], body["expires_at"], body["networks"])
+    row, key = keys.create(core, new, request.cause, request.caller.authority)
+    return answer(public(row) | {"key": key}, 201)
+
+
+def revoke(core: Core, request: Request) -> Response:
+    keys.revoke(core, request.params["key_id"], request.cause, request.caller.authority)
+    return nothing()
+
+
+def public(key: ApiKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "caps": key.granted,
+        "networks": json.loads(key.networks),
+        "created_by": key.created_by,
+        "created_at": timestamp(key.created_at),
+        "expires_at": timestamp(key.expires_at),
+        "revoked_at": timestamp(key.revoked_at),
+        "last_used_at": timestamp(key.last_used_at),
+    }
