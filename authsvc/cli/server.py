@@ -23,6 +23,7 @@ DRAIN_SECONDS = 10.0
 LINGER_SECONDS = 0.25  # of quiet before the end: a client may be sending on a connection that it thinks is open
 MAX_HEADER_BYTES = 32_768
 MAX_BODY_BYTES = 131_072  # waitress buffers a body before we see it; our own cap is half of this
+MAX_AHEAD_BYTES = 524_288  # of a streamed answer that the client has not taken yet; below what waitress would put into a file
 CONNECTIONS = 1_000
 
 
@@ -99,6 +100,7 @@ class Server:
                 clear_untrusted_proxy_headers=False,  # http/proxies.py decides who is trusted
                 max_request_header_size=MAX_HEADER_BYTES,
                 max_request_body_size=MAX_BODY_BYTES,
+                outbuf_high_watermark=MAX_AHEAD_BYTES,
                 connection_limit=CONNECTIONS,
                 asyncore_use_poll=True,
             )
