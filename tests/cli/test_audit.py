@@ -60,7 +60,7 @@ def test_sizes_are_told(cli: Cli) -> None:
 
 
 def test_a_server_reads_the_trail_out_in_chunks(cli: Cli) -> None:
-    """Chunked, since nobody knows its length; a HEAD is empty; the connection stays usable."""
+    """Chunked, since nobody knows its length, so that a client can tell a whole one; a HEAD is empty."""
     created = cli("user", "create", "auditor@example.com", "--role", "admin", "--password-stdin", stdin=PASSWORD)
     assert created.status == 0
     with running(cli.folder) as app:
@@ -72,7 +72,8 @@ def test_a_server_reads_the_trail_out_in_chunks(cli: Cli) -> None:
         for method, lines in (("HEAD", 0), ("GET", 3003), ("GET", 3003)):
             connection.request(method, "/audit/logs", headers=headers)
             answer = connection.getresponse()
-            assert (answer.status, answer.getheader("Transfer-Encoding"), answer.getheader("Content-Length")) == (200, "chunked", None)
+            assert answer.status == 200
+            assert method == "HEAD" or (answer.getheader("Transfer-Encoding"), answer.getheader("Content-Length")) == ("chunked", None)
             found = [json.loads(line) for line in answer.read().splitlines()]
             assert len(found) == lines
         connection.close()
