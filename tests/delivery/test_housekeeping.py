@@ -222,6 +222,7 @@ INSERTS = {
     "challenges": "INSERT INTO challenges VALUES (:id, 'k', 'p', NULL, 'email', 't', 't', '{}', 0, :at, NULL, 1, 0, 0)",
     "settled messages": DEAD.replace(":outcome", "'sent'"),
     "given-up messages": DEAD.replace(":outcome", "'dead'"),
+    "deliveries": "INSERT INTO deliveries (id, webhook_id, event_id, event_type, created_at, attempts) VALUES (:id, 'w', :id, 't', :at, 1)",
     "full buckets": "INSERT INTO buckets VALUES ('b', :id, :at)",
     "factors that nobody confirmed": f"INSERT INTO factors SELECT :id, 'k', {USER_ID}, 'totp', '', NULL, 'n', :at, NULL, 0, NULL",
     "SMS figures": f"INSERT INTO sms_counts VALUES (:at / {DAY_MS}, :id, 1, 0)",
