@@ -94,8 +94,12 @@ class Trail:
         order = "DESC" if newest_first else "ASC"
         candidates = f"{' UNION '.join(_sources(wanted))} ORDER BY seq {order} LIMIT :most"
         numbers = [seq for (seq,) in self._connection.execute(candidates, values)]
+        if not numbers:
+            return [], []
+        # In SQLite a CROSS JOIN also says in which order: from the candidates to their rows.
         return numbers, self._fetched(
-            f"SELECT {_SELECTED} FROM ({candidates}) c JOIN events e ON e.seq = c.seq WHERE {_conditions(wanted)} ORDER BY e.seq {order}",
+            f"SELECT {_SELECTED} FROM ({candidates}) c CROSS JOIN events e WHERE e.seq = c.seq AND {_conditions(wanted)} "
+            f"ORDER BY e.seq {order}",
             values,
         )
 
