@@ -328,3 +328,16 @@ def test_a_check_of_many_rows_goes_on_where_it_stopped(app: App, client: Client,
     assert told["first_bad"]["seq"] == 8
     for wrong in ("0", "-1", "x", "1" * 16):
         assert client.get(f"/audit/verify?from_seq={wrong}", token=token).status == 422
+
+
+def test_a_check_of_a_trail_without_seals_comes_to_its_end(app: App, client: Client, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody has sealed yet, `next_seq` moves on all the same."""
+    monkeypatch.setattr(audit, "ROWS_PER_CALL", 2)
+    monkeypatch.setattr("authsvc.flows.verification.MOST_ROWS", 4)
+    record(app, 7)
+    told = [client.get(f"/audit/verify?from_seq={seq}", token=token).json() for seq in (1, 5, 9)]
+    assert [(part["ok"], part["rows"], part["next_seq"], part["complete"]) for part in told] == [
+        (True, 4, 5, False),
+        (True, 4, 9, False),
+        (True, 2, None, True),
+    ]
