@@ -1232,6 +1232,8 @@ NOT_GRANTED = {
     "/authenticator/verify",
     "/otp/remove",
     "/user/:user_id/factors",
+    "/audit/logs",
+    "/audit/verify",
 }
 LINKS = {"/login/magic/:token": MAGIC, "/password/reset/:token": RESET, "/email/verify/:token": VERIFY, "/email/undo/:token": UNDO}
 
