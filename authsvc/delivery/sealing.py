@@ -33,6 +33,8 @@ def prune(store: Store, keyring: Keyring, settings: Settings, now: int) -> int:
         oldest = tx.seals.prunable(SEALS_AT_ONCE)
         first, last = tx.trail.first() or 0, tx.trail.last() or 0
         room = settings.audit_max_mib * MIB / tx.trail.row_bytes() if oldest else 0
+        awaited = tx.webhooks.earliest()  # one that fails is disabled after three days, and holds nothing back any more
+    oldest = [candidate for candidate in oldest if awaited is None or candidate.through_seq < awaited]
     edge = _edge(oldest, now - settings.audit_days * DAY_MS, last - first + 1 - room)
     if edge is None:
         return 0

@@ -1,4 +1,4 @@
-"""Identities at OAuth providers: whose account they are, linked and unlinked. The rule itself is rules/linking.py."""
+"""Identities at OAuth providers that are linked to accounts: listed, linked and unlinked."""
 
 from __future__ import annotations
 
@@ -7,42 +7,18 @@ from typing import Any
 
 from authsvc import events
 from authsvc.events import Cause
-from authsvc.flows import addresses, challenges, letters, sessions, signin, signup
+from authsvc.flows import letters
 from authsvc.flows.authentication import Caller
 from authsvc.flows.core import Core
-from authsvc.flows.sessions import Tokens
-from authsvc.flows.signin import Entered, Pending, Wanted
-from authsvc.flows.users import NewUser, timestamp
+from authsvc.flows.users import timestamp
 from authsvc.primitives import ids
-from authsvc.primitives.emails import Email
 from authsvc.problems import Problem
 from authsvc.providers.profile import Identity
 from authsvc.providers.provider import Provider
-from authsvc.rules.challenges import TAKEN, VERIFY
-from authsvc.rules.linking import Way, has_other_way_in, was_strong, way_in
+from authsvc.rules.linking import has_other_way_in
 from authsvc.store.identities import Row
 from authsvc.store.tx import Tx
-from authsvc.store.users import ACTIVE, User
-
-# RFC 8176 has no word for a sign-in that was done elsewhere; `mfa` stands beside it where a second step there counts.
-AMR = "fed"
-NO_ADDRESS = Email("", "")
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """Who came back from a provider; `name` is what was told beside the code."""
-
-    identity: Identity
-    name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SignedIn:
-    """A sign-in that is complete, and where the browser goes."""
-
-    tokens: Tokens
-    redirect_to: str | None
+from authsvc.store.users import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +47,14 @@ def public(core: Core, row: Row) -> dict[str, Any]:
     }
 
 
-def sign_in(core: Core, provider: Provider, arrived: Arrived, cause: Cause, *, redirect_to: str | None, locale: str | None) -> SignedIn:
-    """Sign in, or sign up, whoever the provider says it is. Raises mfa_required where a second step is needed."""
-    identity = arrived.identity
-    with core.store.write() as tx:
-        user, problem = _account(tx, core, provider, arrived, cause, locale)
-        if problem is None and user is not None:
-            outcome = _enter(tx, core, provider, user, identity, cause, Wanted(redirect_to=redirect_to))
-        else:
-            data = {"reason": problem.code if problem else "", "provider": provider.name}
-            tx.events.record(events.LOGIN_FAILED, _by(cause, identity), subject=user.id if user else None, outcome="failure", data=data)
-    if problem is not None:
-        raise problem
-    return SignedIn(signin.tokens(core, outcome), redirect_to)
-
-
-def link(core: Core, provider: Provider, arrived: Arrived, caller: Caller, cause: Cause, *, redirect_to: str | None) -> Linked:
+def link(core: Core, provider: Provider, identity: Identity, caller: Caller, cause: Cause, *, redirect_to: str | None) -> Linked:
     """Link the identity to the account whose session began this; linking it twice is linking it once. Raises conflict."""
     user = caller.user
     cause = cause.by_user(user.id, user.email, caller.session.id)
     with core.store.write() as tx:
-        known = _find(tx, provider, arrived.identity)
+        known = find(tx, provider, identity)
         if known is None:
-            known = _link(tx, core, provider, user, arrived.identity, cause)
+            known = add(tx, core, provider, user, identity, cause)
     if known is None:
         raise Problem("conflict", f"Another identity at {provider.title} is linked to your account. Unlink it first.")
     if known.user_id != user.id:
@@ -108,13 +69,14 @@ def unlink(core: Core, user: User, provider: str, cause: Cause) -> None:
         now_user = tx.users.get(user.id)
         if now_user is None or provider not in {row.provider for row in linked}:
             raise Problem("not_found", "No identity of this provider is linked.")
-        others = has_other_way_in(
+        offered = {one.name: one.realm for one in core.providers.every()}
+        safe = has_other_way_in(
             password=now_user.password_hash is not None,
             confirmed_email=bool(now_user.email) and now_user.email_verified_at is not None,
             confirmed_phone=now_user.phone_verified_at is not None and core.settings.sms.scheme != "off",
-            identities=len(linked),
+            others=sum(row.provider != provider and offered.get(row.provider) == row.realm for row in linked),
         )
-        if not others:
+        if not safe:
             raise Problem("conflict", "This is the last way into your account. Confirm your address or set a password first.")
         tx.identities.remove(user.id, provider)
         tx.events.record(events.IDENTITY_UNLINKED, cause, subject=user.id, data={"provider": provider})
@@ -126,87 +88,13 @@ def title_of(core: Core, provider: str) -> str:
     return next((known.title for known in core.providers.every() if known.name == provider), provider)
 
 
-def _account(
-    tx: Tx, core: Core, provider: Provider, arrived: Arrived, cause: Cause, locale: str | None
-) -> tuple[User | None, Problem | None]:
-    """Whose account it is, or why nobody is signed in. What a refusal says is the same whether or not the address has
-    an account, where accounts are hidden."""
-    identity, email = arrived.identity, arrived.identity.email
-    known = _find(tx, provider, identity)
-    user = tx.users.get(known.user_id) if known else tx.users.by_email(email.key) if email else None
-    confirmed = user is not None and user.email_verified_at is not None
-    way = way_in(linked=known is not None, proved=identity.email_verified, account=user is not None, confirmed=confirmed)
-    if way in (Way.NEW, Way.FOREIGN) and not signup.is_open(core, email or NO_ADDRESS):
-        # Whether or not the address has an account, where nothing may tell.
-        hidden = core.settings.hides_accounts or user is None
-        return user, Problem("signup_closed") if hidden else Problem("oauth_not_linked")
-    if user is None:
-        user = _sign_up(tx, core, provider, arrived, cause, locale)
-    elif way is Way.FOREIGN:
-        return user, _foreign(tx, core, identity, user, cause, locale)
-    elif user.status != ACTIVE:
-        return user, Problem("account_disabled", "The account has been disabled.")
-    elif known is not None:
-        address = email.address if email else None
-        tx.identities.note_use(known.id, address, core.world.now(), email_verified=identity.email_verified)
-    else:
-        joined = _join(tx, core, provider, user, identity, cause)
-        if joined is None:
-            return user, _foreign(tx, core, identity, user, cause, locale)
-        user = joined
-    if core.settings.verification_required and user.email_verified_at is None:
-        return user, _unverified(tx, core, identity, user, cause, locale)
-    return user, None
+def find(tx: Tx, provider: Provider, identity: Identity) -> Row | None:
+    """What is on record of somebody at a provider."""
+    return tx.identities.find(provider.name, identity.realm, identity.subject)
 
 
-def _join(tx: Tx, core: Core, provider: Provider, user: User, identity: Identity, cause: Cause) -> User | None:
-    """Link to the account of the same address, which the provider has verified; None where another identity is there."""
-    about = cause.by_user(user.id, user.email)
-    proved = addresses.prove(tx, core, user, about)
-    return proved if _link(tx, core, provider, proved, identity, about) else None
-
-
-def _sign_up(tx: Tx, core: Core, provider: Provider, arrived: Arrived, cause: Cause, locale: str | None) -> User:
-    """A new account. Without an address it is known by the identity alone."""
-    identity = arrived.identity
-    email = identity.email or NO_ADDRESS._replace(key=f"{provider.name}:{identity.realm}:{identity.subject}")
-    new = NewUser(
-        email,
-        name=identity.name or arrived.name,
-        locale=identity.locale or locale,
-        picture=identity.picture,
-        verified=identity.email_verified,
-    )
-    user = signup.insert(tx, core, new, None)
-    about = cause.by_user(user.id, user.email)
-    tx.events.record(events.USER_REGISTERED, about, subject=user.id, data={"provider": provider.name})
-    _link(tx, core, provider, user, identity, about, told=False)
-    return user
-
-
-def _foreign(tx: Tx, core: Core, identity: Identity, user: User, cause: Cause, locale: str | None) -> Problem:
-    if not core.settings.hides_accounts or identity.email is None:
-        return Problem("oauth_not_linked")
-    challenges.ask(tx, core, TAKEN, "already_registered", identity.email, user, _by(cause, identity), locale=locale)
-    return Problem("oauth_email_unverified")
-
-
-def _unverified(tx: Tx, core: Core, identity: Identity, user: User, cause: Cause, locale: str | None) -> Problem:
-    """The address of the account must be confirmed first; a mail that asks for it is on its way, if there is an address."""
-    if user.email:
-        challenges.ask(tx, core, VERIFY, "verify", Email(user.email, user.email_key), user, _by(cause, identity), locale=locale)
-    return Problem("oauth_email_unverified")
-
-
-def _enter(tx: Tx, core: Core, provider: Provider, user: User, identity: Identity, cause: Cause, wanted: Wanted) -> Entered | Pending:
-    """The one door; but where the operator trusts this provider's own second step, and it tells of one, it counts."""
-    if provider.name in core.settings.mfa_trust and was_strong(identity.amr, identity.acr):
-        return signin.open_for(tx, core, user, [AMR, "mfa"], cause, sessions.AAL2)
-    return signin.enter(tx, core, user, [AMR], cause, wanted)
-
-
-def _link(tx: Tx, core: Core, provider: Provider, user: User, identity: Identity, cause: Cause, *, told: bool = True) -> Row | None:
-    """None where the account has another identity of this provider. `told`: the owner is, by mail."""
+def add(tx: Tx, core: Core, provider: Provider, user: User, identity: Identity, cause: Cause, *, told: bool = True) -> Row | None:
+    """Link it; None where the account has another identity of this provider. `told`: the owner is, by mail."""
     now = core.world.now()
     row = Row(
         id=ids.new(ids.IDENTITY, core.world),
@@ -225,11 +113,3 @@ def _link(tx: Tx, core: Core, provider: Provider, user: User, identity: Identity
     if told:
         letters.notify(tx, core, "identity_linked", user, cause, provider=provider.title)
     return row
-
-
-def _find(tx: Tx, provider: Provider, identity: Identity) -> Row | None:
-    return tx.identities.find(provider.name, identity.realm, identity.subject)
-
-
-def _by(cause: Cause, identity: Identity) -> Cause:
-    return cause.labelled(identity.email.address) if identity.email else cause

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 from authsvc import events
 from authsvc.events import Cause
-from authsvc.flows import challenges, identities, sessions
+from authsvc.flows import arrivals, challenges, identities, sessions
+from authsvc.flows.arrivals import Arrival, SignedIn
 from authsvc.flows.authentication import Caller
 from authsvc.flows.challenges import data_of
 from authsvc.flows.core import Core
-from authsvc.flows.identities import Arrived, Linked, SignedIn
+from authsvc.flows.identities import Linked
 from authsvc.primitives import links
 from authsvc.primitives.keyring import Key, Purpose, encode
 from authsvc.problems import Problem
+from authsvc.providers.profile import Identity
 from authsvc.providers.provider import Attempt, Provider
 from authsvc.rules.challenges import OAUTH, PROVIDER
 from authsvc.store.challenges import Challenge
@@ -68,12 +70,12 @@ def finish(
         if tx.challenges.spend(challenge.id, core.world.now()) is None:
             raise Problem("oauth_state_invalid")
     with core.providers.waiting():
-        arrived = _ask(core, provider, returned, _attempt(core, key, provider, challenge), cause)
+        identity = _ask(core, provider, returned, _attempt(core, key, provider, challenge), cause)
     noted = data_of(challenge)
     if challenge.user_id is None:
-        return identities.sign_in(core, provider, arrived, cause, redirect_to=noted["redirect_to"], locale=noted["locale"])
-    account = _linking(core, challenge.user_id, noted["session_id"])
-    return identities.link(core, provider, arrived, account, cause, redirect_to=noted["redirect_to"])
+        return arrivals.sign_in(core, Arrival(provider, identity, cause, returned.name, noted["locale"]), noted["redirect_to"])
+    linking = _linking(core, challenge.user_id, noted["session_id"])
+    return identities.link(core, provider, identity, linking, cause, redirect_to=noted["redirect_to"])
 
 
 def _genuine(core: Core, provider: Provider, state: str, browser: str | None) -> tuple[Challenge, Key]:
@@ -90,7 +92,7 @@ def _genuine(core: Core, provider: Provider, state: str, browser: str | None) ->
     return challenge, key
 
 
-def _ask(core: Core, provider: Provider, returned: Returned, attempt: Attempt, cause: Cause) -> Arrived:
+def _ask(core: Core, provider: Provider, returned: Returned, attempt: Attempt, cause: Cause) -> Identity:
     """Who it is, by the provider's word. What goes wrong is on record."""
     try:
         if not provider.is_from_here(returned.iss):
@@ -99,13 +101,12 @@ def _ask(core: Core, provider: Provider, returned: Returned, attempt: Attempt, c
             raise Problem("oauth_denied")
         if returned.error is not None or not returned.code:
             raise Problem("oauth_exchange_failed", reason=f"{provider.name}: it answered {returned.error!a} in place of a code")
-        identity = provider.identify(returned.code, attempt)
+        return provider.identify(returned.code, attempt)
     except Problem as problem:
         with core.store.write() as tx:
             data = {"reason": problem.code, "provider": provider.name}
             tx.events.record(events.LOGIN_FAILED, cause, outcome="failure", data=data)
         raise
-    return Arrived(identity, returned.name)
 
 
 def _linking(core: Core, user_id: str, session_id: str) -> Caller:

@@ -38,6 +38,7 @@ def was_strong(amr: Iterable[str], acr: str) -> bool:
     return "mfa" in methods or bool(methods & KNOWLEDGE and methods & POSSESSION) or acr.rpartition(":")[2] in STRONG_ACR
 
 
-def has_other_way_in(*, password: bool, confirmed_email: bool, confirmed_phone: bool, identities: int) -> bool:
-    """Whether the owner of an account can still sign in without one of its identities."""
-    return password or confirmed_email or confirmed_phone or identities > 1
+def has_other_way_in(*, password: bool, confirmed_email: bool, confirmed_phone: bool, others: int) -> bool:
+    """Whether the owner of an account can still sign in without one of its identities. `others`: identities beside it, at
+    providers that are offered."""
+    return password or confirmed_email or confirmed_phone or others > 0

@@ -60,6 +60,11 @@ class Webhooks:
         """All of them, in the order of their making; rules/webhooks.py says how many there may be."""
         return [Webhook._make(row) for row in self._connection.execute(f"SELECT {COLUMNS} FROM webhooks ORDER BY id")]
 
+    def earliest(self) -> int | None:
+        """The first event that an enabled one may not have had yet; None where there is none."""
+        row: int | None = self._connection.execute("SELECT min(next_seq) FROM webhooks WHERE enabled = 1").fetchone()[0]
+        return row
+
     def count(self) -> int:
         return int(self._connection.execute("SELECT count(*) FROM webhooks").fetchone()[0])
 
