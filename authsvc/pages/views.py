@@ -124,6 +124,8 @@ def reauthenticate(core: Core, request: Request, problem: Problem | None = None)
     caller = request.caller
     if caller and caller.user.mfa_enabled and caller.session.acr == sessions.AAL1:
         return page(core, "Is it you?", prove(core, request, problem), problem)
+    if caller and caller.user.password_hash is None:
+        return page(core, "Is it you?", piece(core, "sign_in_again", providers=identities.again(core, request)), problem)
     content = piece(
         core,
         "reauthenticate",

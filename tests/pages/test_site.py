@@ -29,6 +29,7 @@ TEMPLATES = {
     "link",
     "provider",
     "providers",
+    "sign_in_again",
     "add_sms",
     "add_email",
     "renew",
