@@ -110,7 +110,8 @@ class WebhookWorker:
                     break
                 tried += 1
                 self._retry(claimed, delivery, row)
-            for row in self._next(claimed):
+            in_turn = claimed.enabled and claimed.due_at <= self._world.now()
+            for row in self._next(claimed) if in_turn else ():
                 if self._stopping or tried >= EVENTS_PER_TURN or self._world.now() >= until:
                     break
                 tried += 1

@@ -113,6 +113,8 @@ def is_public(address: Address) -> bool:
 
 def _is_host(host: str) -> bool:
     """A name or an address in its usual spelling. `127.1`, `0x7f000001` and `2130706433` are neither."""
+    if "%" in host:  # a zone of this machine's own
+        return False
     try:
         ip_address(host)
     except ValueError:

@@ -1,0 +1,77 @@
+"""Which events a webhook wants, what it gets of them, and when it is tried again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from authsvc.events import EVENTS
+from authsvc.rules.webhooks import NAMES, SCHEDULE, delay_ms, is_known, matches, payload
+
+DAY_MS = 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "wanted"),
+    [
+        ("*", "login.failed", True),
+        ("login.*", "login.failed", True),
+        ("login.failed", "login.failed", True),
+        ("login.*", "loginx.failed", False),
+        ("login", "login.failed", False),
+        ("log*", "login.failed", False),
+        ("login.f*", "login.failed", False),
+        (".*", "login.failed", False),
+        ("*.*", "login.failed", False),
+    ],
+)
+def test_a_pattern_is_a_name_a_prefix_or_everything(pattern: str, name: str, wanted: bool) -> None:
+    """Other wildcards mean nothing, and are refused when a webhook is made."""
+    assert matches([pattern], name) is wanted
+    assert not matches([], name)
+    assert is_known(pattern) or not wanted
+
+
+def test_every_event_can_be_wanted() -> None:
+    """By its name."""
+    assert {event.name for event in EVENTS} == NAMES
+    assert all(is_known(name) for name in NAMES)
+    assert not is_known("webhook.test")
+
+
+def test_the_payload_has_ids_and_nothing_personal() -> None:
+    """No label, no address of the network, no user agent, no MAC."""
+    row = {"id": "evt_1", "action": "login.failed", "subject": "usr_1", "actor_type": "user", "actor_id": "usr_1", "outcome": "failure"}
+    row |= {
+        "session_id": None,
+        "data": '{"reason":"credentials"}',
+        "actor_label": "jane@example.com",
+        "ip": "192.0.2.1",
+        "user_agent": "curl",
+    }
+    row |= {"mac": "secret", "personal_salt": "salt", "request_id": "r"}
+    told = payload(row, "2026-01-31T12:30:00.000Z")
+    assert told == {
+        "type": "login.failed",
+        "timestamp": "2026-01-31T12:30:00.000Z",
+        "data": {
+            "id": "evt_1",
+            "subject": "usr_1",
+            "actor": {"type": "user", "id": "usr_1"},
+            "outcome": "failure",
+            "session_id": None,
+            "details": {"reason": "credentials"},
+        },
+    }
+    assert not {"jane", "192.0.2.1", "curl", "secret", "salt"} & set(json.dumps(told).replace('"', " ").split())
+
+
+def test_the_schedule_spans_three_days() -> None:
+    """Five seconds at first, then rarer, then daily; chance only makes it longer, by a tenth at most."""
+    least = [delay_ms(failures, 0) for failures in range(1, 12)]
+    most = [delay_ms(failures, 255) for failures in range(1, 12)]
+    assert least[:9] == [seconds * 1000 for seconds in SCHEDULE]
+    assert least[9:] == [DAY_MS, DAY_MS]
+    assert all(low < high <= low * 1.1 + 1 for low, high in zip(least, most, strict=True))
+    assert 3 * DAY_MS <= sum(least[:9]) <= 3.5 * DAY_MS
