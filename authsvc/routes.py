@@ -45,6 +45,7 @@ from authsvc.rules.access import (
     TOKEN_HOLDER,
     Who,
     holder_of,
+    user_holding,
     self_or,
 )
 from authsvc.rules.limits import IN_MEMORY
@@ -164,7 +165,7 @@ ROUTES: tuple[Route, ...] = (
     Route("PUT", "/roles/:name", roles.put, holder_of("roles:write", fresh=True), body=roles.PUT),
     Route("DELETE", "/roles/:name", roles.remove, holder_of("roles:write", fresh=True)),
     Route("GET", "/keys", keys.page, holder_of("keys:write"), query=keys.PAGE),
-    Route("POST", "/keys", keys.create, holder_of("keys:write", fresh=True), body=keys.NEW),
+    Route("POST", "/keys", keys.create, user_holding("keys:write"), body=keys.NEW),
     Route("DELETE", "/keys/:key_id", keys.revoke, holder_of("keys:write")),
     Route("GET", "/webhooks", webhooks.listing, holder_of("webhooks:write")),
     Route("POST", "/webhooks", webhooks.create, holder_of("webhooks:write", fresh=True), body=webhooks.NEW),

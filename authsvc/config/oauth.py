@@ -39,7 +39,7 @@ def provider_url(value: str) -> str:
     wrong = ValueError("use an absolute https:// URL (http:// only on this machine)")
     if not text:
         return ""
-    if not (text.isascii() and text.isprintable()) or re.search(r"[\s\\]", text):
+    if not (text.isascii() and text.isprintable()) or re.search(r"[\s\\#]", text):
         raise wrong
     try:
         parts = urlsplit(text)
@@ -47,7 +47,7 @@ def provider_url(value: str) -> str:
     except ValueError:
         raise wrong from None
     plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
-    if not (parts.scheme == "https" or plain) or not parts.hostname or parts.fragment or "@" in parts.netloc:
+    if not (parts.scheme == "https" or plain) or not parts.hostname or "@" in parts.netloc:
         raise wrong
     return text
 

@@ -59,12 +59,12 @@ class _Refused(Exception):
         self.user = user
 
 
-def sign_in(core: Core, arrival: Arrival, redirect_to: str | None) -> SignedIn:
+def sign_in(core: Core, arrival: Arrival, wanted: Wanted) -> SignedIn:
     """Sign in, or sign up, whoever the provider says it is. Raises mfa_required where a second step is needed."""
     refused: _Refused | None = None
     with core.store.write() as tx:
         try:
-            outcome = _enter(tx, core, arrival, _account(tx, core, arrival), Wanted(redirect_to=redirect_to))
+            outcome = _enter(tx, core, arrival, _account(tx, core, arrival), wanted)
         except _Refused as error:
             refused = error
             subject = error.user.id if error.user else None
@@ -72,7 +72,7 @@ def sign_in(core: Core, arrival: Arrival, redirect_to: str | None) -> SignedIn:
             tx.events.record(events.LOGIN_FAILED, arrival.by, subject=subject, outcome="failure", data=data)
     if refused is not None:
         raise refused.problem
-    return SignedIn(signin.tokens(core, outcome), redirect_to)
+    return SignedIn(signin.tokens(core, outcome), wanted.redirect_to)
 
 
 def _account(tx: Tx, core: Core, arrival: Arrival) -> User:

@@ -52,6 +52,8 @@ def link(core: Core, provider: Provider, identity: Identity, caller: Caller, cau
     user = caller.user
     cause = cause.by_user(user.id, user.email, caller.session.id)
     with core.store.write() as tx:
+        if tx.users.get(user.id) is None:  # deleted since the session was looked at
+            raise Problem("oauth_state_invalid", "The account that began this is gone.")
         known = find(tx, provider, identity)
         if known is None:
             known = add(tx, core, provider, user, identity, cause)
@@ -71,7 +73,7 @@ def unlink(core: Core, user: User, provider: str, cause: Cause) -> None:
             raise Problem("not_found", "No identity of this provider is linked.")
         offered = {one.name: one.realm for one in core.providers.every()}
         safe = has_other_way_in(
-            password=now_user.password_hash is not None,
+            password=bool(now_user.email) and now_user.password_hash is not None,
             confirmed_email=bool(now_user.email) and now_user.email_verified_at is not None,
             confirmed_phone=now_user.phone_verified_at is not None and core.settings.sms.scheme != "off",
             others=sum(row.provider != provider and offered.get(row.provider) == row.realm for row in linked),

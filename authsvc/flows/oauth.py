@@ -13,6 +13,7 @@ from authsvc.flows.authentication import Caller
 from authsvc.flows.challenges import data_of
 from authsvc.flows.core import Core
 from authsvc.flows.identities import Linked
+from authsvc.flows.signin import Wanted
 from authsvc.primitives import links
 from authsvc.primitives.keyring import Key, Purpose, encode
 from authsvc.problems import Problem
@@ -60,20 +61,22 @@ def begin(core: Core, provider: Provider, browser: str, *, redirect_to: str | No
 
 
 def finish(
-    core: Core, provider: Provider, returned: Returned, browser: str | None, caller: Caller | None, cause: Cause
+    core: Core, provider: Provider, returned: Returned, browser: str | None, caller: Caller | None, cause: Cause, *, set_cookie: bool
 ) -> SignedIn | Linked:
-    """Sign in or link whoever came back, once. Raises oauth_… and mfa_required."""
+    """Sign in or link whoever came back, once. `set_cookie`: how a sign-in ends that has a second step. Raises oauth_… and
+    mfa_required."""
     challenge, key = _genuine(core, provider, returned.state, browser)
     if challenge.user_id is not None and caller is not None and caller.user.id != challenge.user_id:
         raise Problem("oauth_state_invalid", "Somebody else is signed in now. Begin again.")
-    with core.store.write() as tx:  # spent before anything is asked of the provider, whatever comes of it
-        if tx.challenges.spend(challenge.id, core.world.now()) is None:
-            raise Problem("oauth_state_invalid")
-    with core.providers.waiting():
+    with core.providers.waiting():  # or busy, which spends nothing
+        with core.store.write() as tx:  # spent before anything is asked of the provider, whatever comes of it
+            if tx.challenges.spend(challenge.id, core.world.now()) is None:
+                raise Problem("oauth_state_invalid")
         identity = _ask(core, provider, returned, _attempt(core, key, provider, challenge), cause)
     noted = data_of(challenge)
     if challenge.user_id is None:
-        return arrivals.sign_in(core, Arrival(provider, identity, cause, returned.name, noted["locale"]), noted["redirect_to"])
+        wanted = Wanted(set_cookie, noted["redirect_to"])
+        return arrivals.sign_in(core, Arrival(provider, identity, cause, returned.name, noted["locale"]), wanted)
     linking = _linking(core, challenge.user_id, noted["session_id"])
     return identities.link(core, provider, identity, linking, cause, redirect_to=noted["redirect_to"])
 

@@ -13,7 +13,7 @@ from authsvc.flows.users import Account, account_of, public
 from authsvc.primitives import ids, refresh
 from authsvc.primitives.refresh import RefreshToken
 from authsvc.problems import Problem
-from authsvc.rules.access import ADMIN
+from authsvc.rules.access import is_admin
 from authsvc.store.sessions import Session
 from authsvc.store.tx import Tx
 from authsvc.store.users import ACTIVE, User
@@ -68,7 +68,7 @@ def tokens(core: Core, account: Account, session: Session) -> Tokens:
     if key is None:
         raise Problem("invalid_token", reason=f"session {session.id} was made under a key that is gone")
     roles, caps = account.all_roles, account.caps
-    if session.acr == AAL1 and core.settings.wants_mfa(ADMIN in roles):
+    if session.acr == AAL1 and core.settings.wants_mfa(is_admin(roles, caps)):
         caps = []  # what such a session may do, here and at other services, is to get itself a second factor
     seen = public(user, roles, caps)
     claims = {

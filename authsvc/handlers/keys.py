@@ -23,7 +23,10 @@ MOST_NETWORKS = 50
 
 def network(value: Any) -> str:
     try:
-        return str(ip_network(raw_text(value, most=60)))
+        found = ip_network(raw_text(value, most=60))
+        if found.version == 6 and found.network_address.ipv4_mapped is not None:  # callers are known by their IPv4 address
+            raise Invalid("invalid", "Write an IPv4 network as such.")
+        return str(found)
     except ValueError:
         raise Invalid("invalid", "Use a CIDR network such as 10.0.0.0/8 or fd00::/8.") from None
 

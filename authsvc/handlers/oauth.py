@@ -96,7 +96,7 @@ def _finish(core: Core, request: Request, brought: dict[str, Any]) -> Response:
     provider = core.providers.get(request.params["provider"])
     returned = Returned(brought["state"] or "", brought["code"], brought["iss"], brought["error"], _name(brought["user"]))
     browser = request.cookie(core.cookies.oauth.name)
-    done = oauth.finish(core, provider, returned, browser, request.caller, request.cause)
+    done = oauth.finish(core, provider, returned, browser, request.caller, request.cause, set_cookie=wants_page(request.environ))
     if isinstance(done, Linked):
         more = {"redirect_to": done.redirect_to} if done.redirect_to else {}
         return answer({"status": "linked", "identity": identities.public(core, done.row), **more})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import io
 import socket
-import threading
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from authsvc.config.parse import DEFAULT_PORTS
@@ -60,40 +61,71 @@ def call(world: World, wanted: Call, *, address: str | None = None) -> Answered:
         return _exchange(world, wanted, address, deadline)
     except (OSError, http.client.HTTPException, ValueError) as error:
         late = ", too late" if world.monotonic() >= deadline else ""
-        raise Unreachable(f"{type(error).__name__}: {error}"[:300] + late) from error
+        raise Unreachable(f"{type(error).__name__}: {ascii(str(error))[1:-1]}"[:300] + late) from error
 
 
 def _exchange(world: World, wanted: Call, address: str | None, deadline: float) -> Answered:
     parts = urlsplit(wanted.url)
     host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
     connected = _connected(world, [address] if address else world.resolve(host, port), port, deadline)
-    # A socket's own timeout is for one read only; a peer that trickles would hold us for ever.
-    cut = threading.Timer(max(0.0, deadline - world.monotonic()), _hang_up, [connected])
-    cut.start()
-    try:
+    with ExitStack() as closing:
+        closing.callback(connected.close)
+        connected.settimeout(_left(world, deadline))  # OpenSSL's handshake as a whole
         channel = world.secure(connected, host) if parts.scheme == "https" else connected
+        closing.callback(channel.close)  # TLS takes the descriptor over
         connection = http.client.HTTPConnection(host, port)
-        connection.sock = channel
+        connection.sock = _Timed(world, channel, deadline)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         headers = {"Host": parts.netloc.rpartition("@")[2], "Accept-Encoding": "identity", "Connection": "close", **wanted.headers}
         connection.request(wanted.method, path, wanted.body or None, headers)
         answer = connection.getresponse()
         body = _read(answer, wanted)
         return Answered(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
-    finally:
-        cut.cancel()
-        connected.close()
+
+
+class _Timed(io.RawIOBase):
+    """A connection as http.client wants it, whose every read and write ends by the deadline. A socket's own timeout begins
+    anew with each byte: a peer that trickles would hold us for ever."""
+
+    def __init__(self, world: World, channel: socket.socket, deadline: float) -> None:
+        self._world = world
+        self._channel = channel
+        self._deadline = deadline
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._channel.settimeout(_left(self._world, self._deadline))
+        return self._channel.recv_into(buffer)
+
+    def sendall(self, data: Any) -> None:
+        rest = memoryview(data)
+        while rest:
+            self._channel.settimeout(_left(self._world, self._deadline))
+            rest = rest[self._channel.send(rest) :]
+
+    def close(self) -> None:
+        """Who has opened the channel closes it."""
+
+
+def _left(world: World, deadline: float) -> float:
+    left = deadline - world.monotonic()
+    if left <= 0:
+        raise TimeoutError("no time left")
+    return left
 
 
 def _connected(world: World, addresses: list[str], port: int, deadline: float) -> socket.socket:
-    """A connection to the first of the addresses that takes one."""
+    """A connection to the first of the addresses that takes one; each has its share of the time that is left."""
     failed: OSError = OSError("the name has no address")
-    for address in addresses:
-        left = deadline - world.monotonic()
-        if left <= 0:
-            break
+    for index, address in enumerate(addresses):
+        left = _left(world, deadline)
         try:
-            return world.connect(address, port, left)
+            return world.connect(address, port, left / (len(addresses) - index))
         except OSError as error:
             failed = error
     raise failed
@@ -112,8 +144,3 @@ def _read(answer: http.client.HTTPResponse, wanted: Call) -> bytes:
     if wanted.whole and len(body) > wanted.most_bytes:
         raise ValueError(f"the answer has more than {wanted.most_bytes} bytes")
     return body[: wanted.most_bytes]
-
-
-def _hang_up(connected: socket.socket) -> None:
-    with suppress(OSError):
-        socket.socket.shutdown(connected, socket.SHUT_RDWR)

@@ -102,7 +102,7 @@ def _preset(name: str, client: OAuthClient) -> Preset:
     preset = _with_fields(preset, client)
     if not preset.issuer and not (preset.authorize_url and preset.token_url and preset.userinfo_url):
         raise ValueError("give its ISSUER, or AUTHORIZE_URL, TOKEN_URL and USERINFO_URL")
-    if preset.issuer and "openid" not in preset.scopes and name not in PRESETS:
+    if preset.issuer and "openid" in base.scopes and "openid" not in preset.scopes:
         raise ValueError("SCOPES must have openid among them")
     return preset
 

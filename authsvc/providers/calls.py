@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,39 +20,50 @@ SHOWN = 200  # characters of what a provider says, for the log
 class Calls:
     """What one request may ask of a provider."""
 
-    def __init__(self, world: World, provider: str) -> None:
+    def __init__(self, world: World, provider: str, until: float | None = None) -> None:
         self._world = world
         self._provider = provider
-        self._deadline = world.monotonic() + SECONDS
+        self._secrets: set[str] = set()
+        self.until = world.monotonic() + SECONDS if until is None else until
 
-    def get(self, url: str, headers: Mapping[str, str] | None = None) -> tuple[Any, Answered]:
-        """A JSON value and the answer that it came in."""
-        return self._call(Call("GET", url, self._headers(headers)))
+    def get(self, url: str, headers: Mapping[str, str] | None = None, *, withheld: Container[int] = ()) -> tuple[Any, Answered]:
+        """A JSON value and the answer that it came in; None where a status says that it is kept from us."""
+        return self._call(Call("GET", url, self._headers(headers)), withheld)
 
     def post(self, url: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None) -> tuple[Any, Answered]:
         """The same for a form that is sent."""
         sent = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
         return self._call(Call("POST", url, self._headers(sent), urlencode(form).encode()))
 
+    def hide(self, *secrets: str) -> None:
+        """Keep these out of the log, if the provider repeats them."""
+        self._secrets |= {secret for secret in secrets if secret}
+
     def failed(self, why: str) -> Problem:
         """The refusal; why is for the log only."""
+        for secret in self._secrets:
+            why = why.replace(secret, "***")
         return Problem("oauth_exchange_failed", reason=f"{self._provider}: {why}")
 
-    def _call(self, wanted: Call) -> tuple[Any, Answered]:
-        left = self._deadline - self._world.monotonic()
+    def _call(self, wanted: Call, withheld: Container[int] = ()) -> tuple[Any, Answered]:
+        place = wanted.url.partition("?")[0]
+        left = self.until - self._world.monotonic()
         if left <= 0:
-            raise self.failed(f"no time left for {wanted.url}")
+            raise self.failed(f"no time left for {place}")
         bounded = Call(wanted.method, wanted.url, wanted.headers, wanted.body, seconds=left, most_bytes=MAX_BYTES)
         try:
             answered = call(self._world, bounded)
         except Unreachable as error:
-            raise self.failed(f"{wanted.url}: {error}") from None
+            raise self.failed(f"{place}: {error}") from None
         try:
             value = json.loads(answered.body)
         except (ValueError, RecursionError):
             value = None
+        if answered.status in withheld:
+            self._world.log(f"oauth: {self._provider}: {place}: {answered.status} {gist(value)}")
+            return None, answered
         if not answered.ok or value is None:
-            raise self.failed(f"{wanted.url}: {answered.status} {gist(value)}")
+            raise self.failed(f"{place}: {answered.status} {gist(value)}")
         return value, answered
 
     def _headers(self, more: Mapping[str, str] | None) -> dict[str, str]:

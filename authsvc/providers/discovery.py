@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from authsvc.config.oauth import provider_url
 from authsvc.http.outbound import Answered
@@ -27,22 +28,22 @@ class Endpoints:
     names_issuer: bool = False
 
 
-def endpoints(preset: Preset, world: World, name: str) -> tuple[Endpoints, Answered]:
+def endpoints(preset: Preset, world: World, name: str, until: float | None = None) -> tuple[Endpoints, Answered]:
     """What is declared, and for the rest what the issuer publishes."""
     declared = Endpoints(preset.authorize_url, preset.token_url, preset.userinfo_url, preset.jwks_url)
     complete = preset.authorize_url and preset.token_url
     if not preset.issuer or (complete and not preset.discover):
         return declared, Answered(200, {}, b"")
-    calls = Calls(world, name)
+    calls = Calls(world, name, until)
     url = preset.issuer.removesuffix("/") + WELL_KNOWN
     document, answered = calls.get(url)
     if not isinstance(document, dict) or document.get("issuer") != preset.issuer:
         raise calls.failed(f"{url} names another issuer than {preset.issuer}")
     found = Endpoints(
-        authorize_url=declared.authorize_url or _url(document, "authorization_endpoint"),
-        token_url=declared.token_url or _url(document, "token_endpoint"),
-        userinfo_url=declared.userinfo_url or _url(document, "userinfo_endpoint"),
-        jwks_url=declared.jwks_url or _url(document, "jwks_uri"),
+        authorize_url=declared.authorize_url or _url(preset, document, "authorization_endpoint"),
+        token_url=declared.token_url or _url(preset, document, "token_endpoint"),
+        userinfo_url=declared.userinfo_url or _url(preset, document, "userinfo_endpoint"),
+        jwks_url=declared.jwks_url or _url(preset, document, "jwks_uri"),
         client_auth=_client_auth(document.get("token_endpoint_auth_methods_supported")),
         names_issuer=document.get("authorization_response_iss_parameter_supported") is True,
     )
@@ -51,13 +52,15 @@ def endpoints(preset: Preset, world: World, name: str) -> tuple[Endpoints, Answe
     return found, answered
 
 
-def _url(document: Mapping[str, Any], name: str) -> str:
-    """A published URL under the same rule as a configured one; empty where there is none that we may call."""
+def _url(preset: Preset, document: Mapping[str, Any], name: str) -> str:
+    """A published URL under the same rule as a configured one; empty where there is none that we may call. Only an issuer
+    on this machine sends us to this machine without TLS."""
     value = document.get(name)
     try:
-        return provider_url(value) if isinstance(value, str) else ""
+        url = provider_url(value) if isinstance(value, str) else ""
     except ValueError:
         return ""
+    return url if urlsplit(url).scheme in ("https", urlsplit(preset.issuer).scheme) else ""
 
 
 def _client_auth(methods: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -14,6 +13,7 @@ from authsvc.primitives.keyring import encode
 
 LEEWAY_SECONDS = 120  # between the provider's clock and ours
 MAX_BYTES = 16_384
+MOST_SECONDS = 2**53  # since 1970: whatever is more is no time (RFC 8259 section 6)
 # Signed by a key of the provider's own: HS256 would be a key that we have too, and `none` is nobody's.
 HASHES = {
     "RS256": "sha256",
@@ -122,7 +122,7 @@ def _check_hash(claims: Claims, alg: str, access_token: str) -> None:
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MOST_SECONDS  # neither NaN nor endless
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

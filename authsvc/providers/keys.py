@@ -35,15 +35,15 @@ class Keys:
         self._url = url
         self._set = Remembered(world, self._load)
 
-    def find(self, kid: str | None, alg: str) -> Any:
+    def find(self, kid: str | None, alg: str, until: float | None = None) -> Any:
         """The key of this id and family, or the only one of the family where the token names none; None if there is none."""
-        found = _matching(self._set.get(), kid, alg)
-        if found is None and self._set.age > PAUSE_SECONDS:
-            found = _matching(self._set.renew(), kid, alg)
+        found = _matching(self._set.get(until), kid, alg)
+        if found is None and self._set.quiet > PAUSE_SECONDS:
+            found = _matching(self._set.renew(until), kid, alg)
         return found
 
-    def _load(self) -> tuple[list[dict[str, Any]], Answered]:
-        calls = Calls(self._world, self._provider)
+    def _load(self, until: float | None) -> tuple[list[dict[str, Any]], Answered]:
+        calls = Calls(self._world, self._provider, until)
         value, answered = calls.get(self._url)
         keys = value.get("keys") if isinstance(value, dict) else None
         if not isinstance(keys, list):
@@ -54,7 +54,10 @@ class Keys:
 def _matching(keys: list[dict[str, Any]], kid: str | None, alg: str) -> Any:
     from jwt import PyJWK, PyJWKError
 
-    fitting = [key for key in keys if key.get("kty") == FAMILIES[alg[:2]] and key.get("use", "sig") == "sig" and key.get("alg", alg) == alg]
+    public = [key for key in keys if "d" not in key]  # a private key that is published is everybody's
+    fitting = [
+        key for key in public if key.get("kty") == FAMILIES[alg[:2]] and key.get("use", "sig") == "sig" and key.get("alg", alg) == alg
+    ]
     named = [key for key in fitting if kid is not None and key.get("kid") == kid]
     chosen = named if kid is not None else fitting
     if len(chosen) != 1:

@@ -104,10 +104,15 @@ def _id(value: Any) -> str | None:
 def _proves(value: Any, email: Email) -> bool:
     """A flag as providers spell it, the address itself, or a list that it is in."""
     if isinstance(value, list):
-        return any(isinstance(one, str) and _email(one) == email for one in value)
+        return any(_is_same(one, email) for one in value)
     if isinstance(value, str) and "@" in value:
-        return _email(value) == email
+        return _is_same(value, email)
     return value is True or (type(value) is int and value == 1) or value in ("true", "1")
+
+
+def _is_same(value: Any, email: Email) -> bool:
+    other = _email(value)
+    return other is not None and other.key == email.key
 
 
 def _email(value: Any) -> Email | None:

@@ -8,11 +8,11 @@ import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from authsvc.primitives import pkce
-from authsvc.problems import Problem
 from authsvc.providers import id_tokens, profile
 from authsvc.providers.calls import Calls, gist, member
 from authsvc.providers.discovery import Endpoints
@@ -25,6 +25,7 @@ from authsvc.world import World
 
 CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"  # Microsoft's tenant of personal accounts
 MAX_TOKEN = 8_192
+WITHHELD = frozenset({403, 404})  # a scope that the user took back, a permission that the app lacks
 
 _TENANT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -89,7 +90,11 @@ class Provider:
         issuer = self.preset.issuer
         if iss is None:
             return not self._endpoints.get().names_issuer
-        return not issuer or TENANT in issuer or iss in (issuer, *self.preset.issuers)
+        if TENANT in issuer:
+            before, _, after = issuer.partition(TENANT)
+            tid = iss.removeprefix(before).removesuffix(after)
+            return _TENANT.fullmatch(tid) is not None and iss == issuer.replace(TENANT, tid)
+        return not issuer or iss in (issuer, *self.preset.issuers)
 
     def identify(self, code: str, attempt: Attempt) -> Identity:
         """Who it is that the code was given for. The tokens are used here, and then forgotten."""
@@ -128,6 +133,7 @@ class Provider:
             form["code_verifier"] = attempt.verifier
         headers = {}
         secret = client.secret(self._world.now() // 1000) if client.secret else None
+        calls.hide(code, attempt.verifier, secret or "")
         if secret is not None and (client.auth or self.preset.client_auth or endpoints.client_auth) == "basic":
             pair = f"{quote(client.id, safe='')}:{quote(secret, safe='')}"  # RFC 6749 section 2.3.1
             headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
@@ -144,7 +150,8 @@ class Provider:
     def _claims(self, calls: Calls, answer: Mapping[str, Any], attempt: Attempt) -> Claims:
         url = self._endpoints.get().jwks_url
         expected = Expected(self._is_issuer, self._client.id, attempt.nonce, not self.preset.echoes_nonce, answer["access_token"])
-        find_key = self._keys.setdefault(url, Keys(self._world, self.name, url)).find if self._verifies and url else None
+        keys = self._keys.setdefault(url, Keys(self._world, self.name, url)) if self._verifies and url else None
+        find_key = partial(keys.find, until=calls.until) if keys else None
         try:
             return id_tokens.verified(answer.get("id_token"), expected, self._world.now() // 1000, find_key)
         except id_tokens.Refused as refused:
@@ -172,16 +179,14 @@ class Provider:
             return told
         if not isinstance(told, dict) or told.get("sub") != claims["sub"]:
             raise calls.failed("the userinfo is about somebody else (sub)")
-        return {**told, **claims}
+        return {**told, **{name: value for name, value in claims.items() if value is not None}}
 
     def _addresses(self, calls: Calls, access_token: str) -> Any:
-        """The list of addresses; none where the user or the app's settings keep it from us."""
+        """The list of addresses; none where the user or the app's settings keep it from us. Any other failure is one: without
+        its address somebody would get a second account."""
         assert self.preset.addresses  # noqa: S101 - for the type; the caller has looked
-        try:
-            return calls.get(self._endpoints.get().userinfo_url + self.preset.addresses.below, self._bearing(access_token))[0]
-        except Problem as problem:
-            self._world.log(f"oauth: {problem.reason}")
-            return None
+        url = self._endpoints.get().userinfo_url + self.preset.addresses.below
+        return calls.get(url, self._bearing(access_token), withheld=WITHHELD)[0]
 
     def _bearing(self, access_token: str) -> dict[str, str]:
         return {**self.preset.api_headers, "Authorization": f"Bearer {access_token}"}

@@ -84,6 +84,11 @@ def holder_of(cap: str, *, fresh: bool = False) -> Who:
     return Who(f"{cap}{', lately' if fresh else ''}", cap=cap, fresh=fresh, keys=True)
 
 
+def user_holding(cap: str) -> Who:
+    """A holder of the cap who has an account, and signed in lately: what a key makes could outlive the key."""
+    return Who(f"{cap}, lately, no API key", cap=cap, fresh=True)
+
+
 def holds(caps: Iterable[str], wanted: str) -> bool:
     """Whether one of the caps covers the wanted one: itself, `resource:*` or `*`."""
     resource = wanted.partition(":")[0]
@@ -94,6 +99,11 @@ def covers(held: Iterable[str], wanted: Iterable[str]) -> bool:
     """Whether who holds the ones has all that the others give."""
     held = list(held)
     return all(holds(held, cap) for cap in wanted)
+
+
+def is_admin(roles: Iterable[str], caps: Iterable[str]) -> bool:
+    """Whether somebody is one by role, or by another role that gives as much."""
+    return ADMIN in roles or "*" in caps
 
 
 def demand_cover(authority: Authority, wanted: Iterable[str]) -> None:

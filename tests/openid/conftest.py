@@ -61,3 +61,16 @@ def app(tmp_path: Path, provider: OpenIdProvider, real_time: FakeWorld) -> Itera
     app = make_app(tmp_path, real_time, **settings(provider))
     yield app
     app.close()
+
+
+@pytest.fixture(scope="session")
+def shared_reticent(shared_provider: OpenIdProvider) -> Iterator[OpenIdProvider]:
+    with provider_running(clients(), [ADA, BOB, MIA], conform_id_token_claims=True) as provider:
+        yield provider
+
+
+@pytest.fixture
+def reticent(shared_reticent: OpenIdProvider) -> OpenIdProvider:
+    """A provider of other people, who have the same subs; what it tells of them is in its userinfo only."""
+    shared_reticent.set_accounts([ADA, BOB, MIA])
+    return shared_reticent
