@@ -89,7 +89,7 @@ class Wsgi:
 
     def _as_asked(self, request: Request, route: Route) -> Response:
         """The answer as data, or as the page that the route names."""
-        if route.page is None or not wants_page(request.environ):
+        if route.page is None or not wants_page(request.environ) or _shows_key(request):
             return self._answer(request, route)
         try:
             response = self._answer(request, route)
@@ -153,11 +153,11 @@ class Wsgi:
         if route.who.token:
             request.token = presented(self._core, request)
         elif route.who.known:
-            self._recognise(request)
+            self._recognise(request, route)
         elif route.who.signed_in:
-            self._require(request)
+            self._require(request, route)
 
-    def _require(self, request: Request) -> None:
+    def _require(self, request: Request, route: Route) -> None:
         token = request.bearer()
         if token is None:
             token = request.cookie(self._core.cookies.access.name)
@@ -166,15 +166,16 @@ class Wsgi:
             raise Problem("unauthenticated")
         if token.startswith(apikeys.PREFIX) and not request.by_cookie:
             request.caller = authentication.authenticate_key(self._core, token, request.client)
+            access.demand_account(route.who)  # here, since `known` routes go by no other rule
         else:
             request.caller = authentication.authenticate(self._core, token)
         request.cause = request.caller.caused(request.cause)
 
-    def _recognise(self, request: Request) -> None:
+    def _recognise(self, request: Request, route: Route) -> None:
         """The caller, if there is one. A header is meant, and so must be good; a cookie may just be old."""
         by_header = request.header("AUTHORIZATION") is not None
         try:
-            self._require(request)
+            self._require(request, route)
         except Problem as problem:
             if by_header or problem.status != 401:
                 raise
@@ -208,6 +209,11 @@ def _attempt(step: Callable[[Request, Route], None], request: Request, route: Ro
     except Problem as problem:
         return problem
     return None
+
+
+def _shows_key(request: Request) -> bool:
+    """Whether the credential is an API key: a service gets data, since pages show an account and a key has none."""
+    return (request.header("AUTHORIZATION") or "").partition(" ")[2].lstrip().startswith(apikeys.PREFIX)
 
 
 def _facts(request: Request) -> Facts:

@@ -119,7 +119,7 @@ def genuine_key(core: Core, text: str) -> ApiKey:
 def presented(core: Core, caller: Caller | KeyCaller) -> Presented:
     """What a caller shows to the rules. A key proves each time anew whose it is."""
     if isinstance(caller, KeyCaller):
-        return Presented(caller.id, caller.caps, core.world.now(), is_key=True)
+        return Presented(caller.id, caller.caps, core.world.now())
     session = caller.session
     lacks = core.settings.mfa != "optional" and session.acr == AAL1 and core.settings.wants_mfa(ADMIN in caller.roles)
     owes = bool(caller.user.mfa_enabled) and session.acr == AAL1

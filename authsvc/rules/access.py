@@ -52,7 +52,6 @@ class Presented(NamedTuple):
     auth_time: int
     lacks_factor: bool = False
     owes_factor: bool = False
-    is_key: bool = False
 
 
 class Authority(NamedTuple):
@@ -118,10 +117,14 @@ def demand_outranks(authority: Authority, caps_of_target: Iterable[str]) -> None
         raise Problem("forbidden", "This account has more caps than you. Nothing was done.")
 
 
+def demand_account(who: Who) -> None:
+    """Raise, for a caller who is an API key, unless keys may call the route: one for people, or that may recognise them."""
+    if not who.keys:
+        raise Problem("forbidden", "An API key has no account; this needs somebody who is signed in.")
+
+
 def demand(who: Who, caller: Presented, params: Mapping[str, str], now: int, *, sensitive: bool = False) -> None:
     """Raise unless this signed-in caller may use the route now (ms). `sensitive`: what they do needs a fresh sign-in."""
-    if caller.is_key and not who.keys:
-        raise Problem("forbidden", "An API key has no account; this needs somebody who is signed in.")
     if caller.lacks_factor and not who.enrols:
         raise Problem("mfa_enrolment_required")
     own = who.own is not None and params.get(who.own) == caller.user_id
