@@ -45,8 +45,8 @@ from authsvc.rules.access import (
     TOKEN_HOLDER,
     Who,
     holder_of,
-    user_holding,
     self_or,
+    user_holding,
 )
 from authsvc.rules.limits import IN_MEMORY
 

@@ -50,7 +50,7 @@ class Source:
     def load(self, *_: Any) -> tuple[int, Answered]:
         self.asked += 1
         if not self.up:
-            raise Problem("oauth_exchange_failed")
+            raise Problem("oauth_exchange_failed", reason=f"down, {self.asked}")
         return self.asked, Answered(200, self.headers, b"")
 
 
@@ -118,10 +118,13 @@ def test_what_is_too_old_is_used_no_more(world: FakeWorld) -> None:
     source.kept.get()
     source.up = False
     world.advance(3_600 + 86_400 + 1)
+    reasons = []
     for _ in range(3):
         with pytest.raises(Problem) as raised:
             source.kept.get()
         assert raised.value.code == "oauth_exchange_failed"
+        reasons.append(raised.value.reason == "down, 2")
+    assert reasons == [True, False, False]
     assert source.asked == 2
 
 
