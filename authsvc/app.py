@@ -38,9 +38,9 @@ class App:
         self.deliveries.run_here()
         return self._wsgi(environ, start_response)
 
-    def is_quick(self, method: str, path: str) -> bool:
+    def is_quick(self, method: str, path: str, authorization: str | None = None) -> bool:
         """Whether this request never waits for the disk or for a password hash, so that an event loop may run it."""
-        return self._wsgi.is_quick(method, path)
+        return self._wsgi.is_quick(method, path, authorization)
 
     def close(self) -> None:
         """Let running deliveries end, flush, and let go of the database. Requests must have ended."""

@@ -31,7 +31,7 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress ship
     """Hands requests to the pool of threads, but keeps the quick ones: passing one on, from thread to thread and the
     interpreter's lock with it, costs several times what answering it does."""
 
-    def __init__(self, is_quick: Callable[[str, str], bool]) -> None:
+    def __init__(self, is_quick: Callable[[str, str, str | None], bool]) -> None:
         super().__init__()
         self._is_quick = is_quick
         self._quick: deque[Any] = deque()
@@ -39,10 +39,13 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress ship
     def add_task(self, channel: Any) -> None:
         """Called by the loop when a channel has received a whole request."""
         requests = channel.requests
-        if len(requests) == 1 and not requests[0].error and self._is_quick(requests[0].command, requests[0].path):
+        if len(requests) == 1 and not requests[0].error and self._is_quick_one(requests[0]):
             self._quick.append(channel)
         else:
             super().add_task(channel)
+
+    def _is_quick_one(self, request: Any) -> bool:
+        return self._is_quick(request.command, request.path, request.headers.get("AUTHORIZATION"))
 
     def run_quick(self) -> None:
         """Answer the quick requests that have come in; on the loop's thread, between two turns."""

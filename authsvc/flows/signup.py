@@ -25,7 +25,7 @@ def insert(tx: Tx, core: Core, new: NewUser, password_hash: str | None, *, invit
     refuse_uninvited(core, new.email, invite)
     if invite is not None:
         challenges.spend(tx, core, invite)
-        new = replace(new, verified=True, roles=_promised(tx, invite))
+        new = replace(new, verified=True, roles=_promised(tx, invite, core.world.now()))
     return users.insert(tx, core, new, password_hash)
 
 
@@ -48,22 +48,22 @@ def is_open(core: Core, email: Email, invite: Challenge | None = None) -> bool:
     return signup.is_open(core.settings.signup, core.settings.signup_domains, key, invited=invite is not None)
 
 
-def _promised(tx: Tx, invite: Challenge) -> list[str]:
+def _promised(tx: Tx, invite: Challenge, now: int) -> list[str]:
     """The roles that go with an invite; raises link_invalid where who promised them could not grant them any more."""
     noted = challenges.data_of(invite)
     roles: list[str] = noted["roles"]
     unknown = tx.roles.unknown(roles)
     roles = [role for role in roles if role not in unknown]
-    if roles and not covers(_held(tx, noted["by_type"], noted["by"]), tx.roles.caps_of(roles)):
+    if roles and not covers(_held(tx, noted["by_type"], noted["by"], now), tx.roles.caps_of(roles)):
         raise Problem("link_invalid")
     return roles
 
 
-def _held(tx: Tx, kind: str, host_id: str) -> list[str]:
+def _held(tx: Tx, kind: str, host_id: str, now: int) -> list[str]:
     """What somebody who invited may do now."""
     if kind == "key":
         key = tx.keys.get(host_id)
-        return key.granted if key and key.revoked_at is None else []
+        return key.granted if key and key.is_live(now) else []
     host = tx.users.get(host_id) if kind == "user" else None
     if kind == "user" and (host is None or host.status != ACTIVE):
         return []

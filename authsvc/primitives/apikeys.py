@@ -12,6 +12,7 @@ from authsvc.primitives.keyring import Key, Purpose, encode
 PREFIX = "ak_"
 
 _PATTERN = re.compile(f"{PREFIX}([{ALPHABET}]{{{LENGTH}}})\\.([A-Za-z0-9_-]{{43}})")
+_IN_HEADER = re.compile(r"\s*bearer\s+ak_", re.IGNORECASE)
 
 
 class KeyToken(NamedTuple):
@@ -35,6 +36,11 @@ def parse(text: str) -> KeyToken | None:
 def is_genuine(token: KeyToken, key: Key) -> bool:
     """Whether we made it, in constant time."""
     return hmac.compare_digest(token.mac, _mac(key, token.key_id))
+
+
+def are_in(authorization: str | None) -> bool:
+    """Whether an Authorization header seems to hold one: its caller is no browser, and may make us write."""
+    return authorization is not None and _IN_HEADER.match(authorization) is not None
 
 
 def _mac(key: Key, key_id: str) -> str:

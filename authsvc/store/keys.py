@@ -24,6 +24,9 @@ class ApiKey(NamedTuple):
     revoked_at: int | None
     last_used_at: int | None
 
+    def is_live(self, now: int) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
     @property
     def granted(self) -> list[str]:
         """What it may do."""
