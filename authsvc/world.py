@@ -82,4 +82,6 @@ def _trusting() -> SSLContext:
     """Made once: reading the certificates takes a while."""
     import ssl
 
-    return ssl.create_default_context()
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # Debian's Python leaves it to the library
+    return context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from authsvc.flows import sessions
@@ -37,7 +38,7 @@ def _key(core: Core, token: str) -> dict[str, Any]:
     row = genuine_key(core, token)
     members = {"token_type": "api_key", "iss": core.settings.issuer, "sub": row.id, "iat": row.created_at // 1000}
     expires = {"exp": row.expires_at // 1000} if row.expires_at is not None else {}
-    return members | expires | {"scope": " ".join(row.granted), "username": row.name}
+    return members | expires | {"scope": " ".join(row.granted), "username": row.name, "networks": json.loads(row.networks)}
 
 
 def _refresh_token(core: Core, token: str) -> dict[str, Any]:

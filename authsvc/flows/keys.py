@@ -14,6 +14,8 @@ from authsvc.problems import Problem
 from authsvc.rules.access import Authority, demand_cover
 from authsvc.store.keys import ApiKey
 
+MOST = 1_000
+
 
 class NewKey(NamedTuple):
     """What a key is to be. `expires_at` in ms; no networks: from anywhere."""
@@ -41,6 +43,8 @@ def create(core: Core, new: NewKey, cause: Cause, authority: Authority) -> tuple
         last_used_at=None,
     )
     with core.store.write() as tx:
+        if tx.keys.count_live() >= MOST:
+            raise Problem("conflict", f"There may be {MOST} keys that are not revoked.")
         tx.keys.add(row)
         tx.events.record(events.KEY_CREATED, cause, subject=row.id, data={"caps": row.granted})
     return row, apikeys.mint(key, row.id)

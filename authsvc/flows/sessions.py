@@ -10,7 +10,7 @@ from authsvc import events
 from authsvc.events import Cause
 from authsvc.flows.core import Core
 from authsvc.flows.users import Account, account_of, public
-from authsvc.primitives import ids, refresh
+from authsvc.primitives import apikeys, ids, refresh
 from authsvc.primitives.refresh import RefreshToken
 from authsvc.problems import Problem
 from authsvc.rules.access import is_admin
@@ -163,6 +163,8 @@ def revoke(core: Core, *, session_id: str, user_id: str, cause: Cause) -> bool:
 
 def revoke_by_token(core: Core, text: str, cause: Cause) -> None:
     """Log out with any credential of the session (RFC 7009); what is no credential of ours is already logged out."""
+    if apikeys.parse(text) is not None:
+        raise Problem("forbidden", "An API key is no session: it is revoked by DELETE /keys/:key_id.")
     try:
         if text.startswith(refresh.PREFIX):
             session_id = genuine(core, text)[0].session_id

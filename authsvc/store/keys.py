@@ -58,6 +58,9 @@ class Keys:
         )
         return [ApiKey._make(row) for row in rows]
 
+    def count_live(self) -> int:
+        return int(self._connection.execute("SELECT count(*) FROM api_keys WHERE revoked_at IS NULL").fetchone()[0])
+
     def revoke(self, key_id: str, now: int) -> bool:
         """False when it was revoked before."""
         row = self._connection.execute(
