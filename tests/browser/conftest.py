@@ -27,6 +27,7 @@ PICTURES = os.environ.pop("AUTHSVC_SCREENSHOTS", None)  # taken out: authsvc ref
 PATIENCE_MS = 10_000
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1000, "height": 800}}
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
+NARROW: dict[str, Any] = {"width": 320, "height": 568}
 FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--no-first-run", "--disable-gpu")  # root in a container, without a screen
 STATUS = re.compile(r"Failed to load resource: the server responded with a status of \d{3} \(.*\)")
 CUT_OFF = "net::ERR_ABORTED"  # by a navigation, a download or an answer without content; what a policy stops is on the console too
@@ -242,3 +243,18 @@ def accessible() -> Callable[[Page], None]:
         assert not found, "\n".join([page.url, *found])
 
     return check
+
+
+@pytest.fixture
+def looked_at(page: Page, accessible: Callable[[Page], None], shoot: Callable[[Page, str], None]) -> Callable[[str], None]:
+    """Checks the page that is there for everybody's use, on a narrow screen too."""
+
+    def look(name: str) -> None:
+        accessible(page)
+        shoot(page, name)
+        wide = page.viewport_size
+        page.set_viewport_size(NARROW)
+        assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], name
+        page.set_viewport_size(wide)
+
+    return look

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyotp
-import pytest
 
 from tests.browser.service import Letterbox, Service, Site, service_running
 from tests.browser.test_walks import ask_for_link, click_in_mail, follow, press, register, says, shown, sign_in
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 STEP_SECONDS = 30
-NARROW = {"width": 320, "height": 568}
 
 
 class App:
@@ -37,21 +35,6 @@ class App:
         """A code that was not used yet."""
         self._world.advance(STEP_SECONDS)
         return self.code()
-
-
-@pytest.fixture
-def looked_at(page: Page, accessible: Callable[[Page], None], shoot: Callable[[Page, str], None]) -> Callable[[str], None]:
-    """Checks the page that is there for everybody's use, on a narrow screen too."""
-
-    def look(name: str) -> None:
-        accessible(page)
-        shoot(page, name)
-        wide = page.viewport_size
-        page.set_viewport_size(NARROW)
-        assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], name
-        page.set_viewport_size(wide)
-
-    return look
 
 
 def enrol(page: Page, service: Service) -> tuple[App, list[str]]:

@@ -24,7 +24,6 @@ SECRET = "a-secret-that-the-provider-gave-us"
 ADA = {"sub": "ada", "email": "ada@example.com", "email_verified": True, "name": "Ada"}
 BOB = {"sub": "bob", "email": EMAIL, "email_verified": False, "name": "Bob"}
 TITLE = "Corp"
-NARROW = {"width": 320, "height": 568}
 
 
 @contextmanager
@@ -48,21 +47,6 @@ def both(tmp_path: Path) -> Iterator[tuple[Service, OpenIdProvider]]:
 def without_fonts(page: Page) -> None:
     """The provider's own pages ask a public host for a font."""
     page.context.route(re.compile(r"https://fonts\."), lambda route: route.fulfill(body="", content_type="text/css"))
-
-
-@pytest.fixture
-def looked_at(page: Page, accessible: Callable[[Page], None], shoot: Callable[[Page, str], None]) -> Callable[[str], None]:
-    """Checks the page that is there for everybody's use, on a narrow screen too."""
-
-    def look(name: str) -> None:
-        accessible(page)
-        shoot(page, name)
-        wide = page.viewport_size
-        page.set_viewport_size(NARROW)
-        assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], name
-        page.set_viewport_size(wide)
-
-    return look
 
 
 def go(page: Page, service: Service) -> None:
