@@ -262,6 +262,16 @@ def test_what_ends_sessions_ends_them(app: App, staff: Caller, body: dict[str, A
         assert Client(app).refresh(user["refresh_token"]).code == "invalid_token"
 
 
+def test_enabling_an_account_brings_no_session_back(app: App, staff: Caller) -> None:
+    """What disabling ended stays ended: whoever was signed in before signs in anew."""
+    user = Client(app).register().json()
+    for status in ("disabled", "active"):
+        assert staff.call("PUT", f"/user/{user['user']['id']}", {"status": status})["status"] == status
+    assert Client(app).refresh(user["refresh_token"]).code == "invalid_token"
+    assert Client(app).get("/user", token=user["access_token"]).code == "invalid_token"
+    assert Client(app).login().status == 200
+
+
 def test_an_address_set_by_an_administrator_leaves_no_way_back(app: App, staff: Caller) -> None:
     """At once and unconfirmed; the former address is told, and no link that went there before counts any more."""
     user_id = Client(app).register("old@mail.com")["user"]["id"]

@@ -33,6 +33,17 @@ def test_an_owner_deletes_their_account(app: App) -> None:
     assert Client(app).register().status == 201
 
 
+def test_what_was_asked_for_before_there_was_an_account_goes_too(app: App) -> None:
+    """A link and a code that were mailed to the address of the deleted name it, though they belong to no account;
+    those of others stay."""
+    Client(app).post("/login/magic", {"email": EMAIL})
+    Client(app).post("/login/magic", {"email": NEW})
+    user = Client(app).register().json()
+    assert [row["user_id"] for row in rows(app, "SELECT user_id FROM challenges")] == [None, None]
+    assert Client(app).delete(f"/user/{user['user']['id']}", token=user["access_token"]).status == 204
+    assert [row["target"] for row in rows(app, "SELECT target FROM challenges")] == [NEW]
+
+
 def test_deletion_needs_a_fresh_sign_in(app: App, world: FakeWorld) -> None:
     """A session that was left open deletes nothing, neither one's own account nor another's."""
     user, staff = Client(app).register().json(), admin(app)
