@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+from tests.mailserver import certificate
 
 PATIENCE_SECONDS = 30.0
 
@@ -94,6 +98,27 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+def meanwhile(act: Callable[[], object], then: Behaviour) -> Behaviour:
+    """Something happens while the sender waits for the answer."""
+
+    def behave(handler: Handler) -> None:
+        act()
+        then(handler)
+
+    return behave
+
+
+def in_turn(*behaviours: Behaviour) -> Behaviour:
+    """One after another; the last for all that follow."""
+    left = list(behaviours)
+
+    def behave(handler: Handler) -> None:
+        now = left.pop(0) if len(left) > 1 else left[0]
+        now(handler)
+
+    return behave
+
+
 def hangs(handler: Handler) -> None:
     """Says nothing until the test is over."""
     handler.receiver.released.wait(PATIENCE_SECONDS)
@@ -113,6 +138,32 @@ def endless(handler: Handler) -> None:
         handler.wfile.write(b"x" * 65_536)
 
 
+def huge(handler: Handler) -> None:
+    """200, and the promise of a body that no disk could hold, as fast as it is taken."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")
+    while not handler.receiver.released.is_set():
+        handler.wfile.write(b"x" * 65_536)
+
+
+def trickles(handler: Handler) -> None:
+    """A byte of a header every now and then, so that no single read ever waits long."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+    while not handler.receiver.released.wait(0.02):
+        handler.wfile.write(b"x")
+
+
+def goes_on_and_on(handler: Handler) -> None:
+    """Interim answers without an end."""
+    while not handler.receiver.released.is_set():
+        handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+
+def one_long_line(handler: Handler) -> None:
+    """A header longer than anybody reads."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1_000_000 + b"\r\n\r\n")
+    handler.close_connection = True
+
+
 def bomb_of_headers(handler: Handler) -> None:
     """More headers than anybody needs."""
     handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: x\r\n" % number for number in range(5_000)) + b"\r\n")
@@ -120,14 +171,17 @@ def bomb_of_headers(handler: Handler) -> None:
 
 
 @contextmanager
-def receiving(behaviour: Behaviour | None = None) -> Iterator[Receiver]:
-    """A receiver on a port of its own."""
+def receiving(behaviour: Behaviour | None = None, *, port: int = 0, tls: Path | None = None) -> Iterator[Receiver]:
+    """A receiver on a port of its own, or once more on that of an earlier one. `tls`: the folder for a certificate, ca.pem,
+    that is for localhost alone."""
     receiver = Receiver()
     if behaviour is not None:
         receiver.behaviour = behaviour
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"receiver": receiver}))
+    server = ThreadingHTTPServer(("127.0.0.1", port), type("Bound", (Handler,), {"receiver": receiver}))
     server.daemon_threads = True
     receiver.port = server.server_port
+    if tls is not None:
+        server.socket = _speaking_tls(tls).wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
@@ -137,3 +191,11 @@ def receiving(behaviour: Behaviour | None = None) -> Iterator[Receiver]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def _speaking_tls(folder: Path) -> ssl.SSLContext:
+    for name, content in zip(("ca.pem", "key.pem"), certificate(), strict=True):
+        (folder / name).write_bytes(content)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "ca.pem", folder / "key.pem")
+    return context

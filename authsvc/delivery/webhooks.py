@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from authsvc import events
@@ -32,7 +32,7 @@ from authsvc.world import World
 
 TURN_MS = 20_000  # no delivery begins later in a turn; with posting.SECONDS less than a lease
 EVENTS_PER_TURN = 20
-ROWS_PER_READ = 500
+ROWS_PER_READ = 100
 ROWS_PER_NOTE = 5_000  # events that it does not want, after which its place is noted
 REST_SECONDS = 1.0
 GONE = 410
@@ -40,6 +40,17 @@ MOST_ADMINS = 20
 LETTER_SECONDS = 86_400
 
 Row = Mapping[str, Any]
+
+
+class Step(NamedTuple):
+    """What is sent next, and to which webhook. `seq`: its place among the events, None for what is sent out of turn; no
+    body: the event was forgotten meanwhile."""
+
+    webhook: Webhook
+    event_id: str
+    event_type: str
+    body: bytes
+    seq: int | None = None
 
 
 class WebhookWorker:
@@ -57,7 +68,7 @@ class WebhookWorker:
 
     def run_once(self) -> int:
         """A turn for every webhook that is due; how many deliveries were tried."""
-        return sum(self._turn(webhook) for webhook in self._due() if not self._stopping)
+        return sum(self._turn_of(webhook) for webhook in self._due() if not self._stopping)
 
     def run(self) -> None:
         """Deliver until stopped, looking for new events every second."""
@@ -90,10 +101,25 @@ class WebhookWorker:
         behind = {
             webhook.id
             for webhook in free
-            if webhook.enabled and webhook.due_at <= now and max(webhook.next_seq, self._looked.get(webhook.id, 0) + 1) <= last
+            if self._is_in_turn(webhook) and max(webhook.next_seq, self._looked.get(webhook.id, 0) + 1) <= last
         }
         due = [webhook for webhook in free if webhook.id in wanting or webhook.id in behind]
-        return sorted(due, key=lambda webhook: webhook.last_success_at or 0)
+        return sorted(due, key=lambda webhook: (webhook.failing_since is not None, webhook.last_success_at or 0))
+
+    def _is_in_turn(self, webhook: Webhook) -> bool:
+        """Whether its next event may be tried. A time that no schedule gives is of a clock that was set back."""
+        wait = webhook.due_at - self._world.now()
+        return bool(webhook.enabled) and not 0 < wait <= rules.LONGEST_MS
+
+    def _turn_of(self, webhook: Webhook) -> int:
+        """Its turn; a fault of ours, or of its row, keeps no other from theirs."""
+        try:
+            return self._turn(webhook)
+        except Problem as problem:
+            self._world.log(f"webhooks: {webhook.id}: {problem.code}: {problem.reason}")
+        except Exception:  # noqa: BLE001
+            self._world.log(f"webhooks: {webhook.id}: {traceback.format_exc()}")
+        return 0
 
     def _turn(self, webhook: Webhook) -> int:
         """What somebody wants tried, then the next events in their order, up to the first that fails."""
@@ -105,17 +131,12 @@ class WebhookWorker:
             return 0
         tried, until = 0, self._world.now() + TURN_MS
         try:
-            for delivery, row in self._wanted(claimed):
-                if self._stopping:
+            while tried < EVENTS_PER_TURN and not self._stopping and self._world.now() < until:
+                step = self._step(claimed)
+                if step is None:
                     break
                 tried += 1
-                self._retry(claimed, delivery, row)
-            in_turn = claimed.enabled and claimed.due_at <= self._world.now()
-            for row in self._next(claimed) if in_turn else ():
-                if self._stopping or tried >= EVENTS_PER_TURN or self._world.now() >= until:
-                    break
-                tried += 1
-                if not self._deliver(claimed, row):
+                if not self._take(step):
                     break
         finally:
             with self._store.write() as tx:
@@ -127,64 +148,68 @@ class WebhookWorker:
         with self._store.read() as tx:
             if tx.deliveries.wanted(webhook.id, 1):
                 return True
-        if not webhook.enabled or webhook.due_at > self._world.now():
+        if not self._is_in_turn(webhook):
             return False
-        for _ in self._next(webhook):
+        if self._next(webhook) is not None:
             return True
         looked = self._looked.get(webhook.id, 0)
         if looked - webhook.next_seq >= ROWS_PER_NOTE:
             self._note_place(webhook, looked + 1)
         return False
 
-    def _next(self, webhook: Webhook) -> Iterator[Row]:
-        """The events that it wants, from where it stands."""
+    def _step(self, claimed: Webhook) -> Step | None:
+        """What is to be sent now, to the webhook as it is now: it may have been changed since the turn began."""
+        with self._store.read() as tx:
+            webhook = tx.webhooks.get(claimed.id)
+            if webhook is None or webhook.lease_id != claimed.lease_id:
+                return None
+            wanted = tx.deliveries.wanted(webhook.id, 1)
+            number = tx.trail.number_of(wanted[0].event_id) if wanted else None
+            rows = tx.trail.between(number - 1, number, 1) if number else []
+        if wanted:
+            return Step(webhook, wanted[0].event_id, wanted[0].event_type, _body(wanted[0], rows))
+        row = self._next(webhook) if self._is_in_turn(webhook) else None
+        return Step(webhook, row["id"], row["action"], _event(row), row["seq"]) if row else None
+
+    def _next(self, webhook: Webhook) -> Row | None:
+        """The next event that it wants, from where it stands."""
         above = max(webhook.next_seq - 1, self._looked.get(webhook.id, 0))
         while True:
-            with self._store.read() as tx:  # what it wants, as it was when these were the last events
-                present = tx.webhooks.get(webhook.id)
+            with self._store.read() as tx:
                 rows = tx.trail.between(above, LAST, ROWS_PER_READ)
+                present = tx.webhooks.get(webhook.id)  # read last: what happens after a wider wish is judged by that one
             patterns = json.loads(present.events) if present else []
             for row in rows:
                 if rules.matches(patterns, row["action"]) and row["action"] in rules.NAMES:
-                    yield row
-                above = row["seq"]
-                self._looked[webhook.id] = above
+                    return row
+                above = self._looked[webhook.id] = row["seq"]
             if len(rows) < ROWS_PER_READ:
-                return
+                return None
 
-    def _wanted(self, webhook: Webhook) -> list[tuple[Delivery, Row | None]]:
-        with self._store.read() as tx:
-            wanted = tx.deliveries.wanted(webhook.id, EVENTS_PER_TURN)
-            numbers = [tx.trail.number_of(delivery.event_id) for delivery in wanted]
-            rows = [tx.trail.between(number - 1, number, 1) if number else [] for number in numbers]
-        return [(delivery, found[0] if found else None) for delivery, found in zip(wanted, rows, strict=True)]
-
-    def _retry(self, webhook: Webhook, delivery: Delivery, row: Row | None) -> None:
-        """Once, whatever comes of it; the order of the events is not touched."""
-        if delivery.event_type == rules.TEST:
-            body = dumps({"type": rules.TEST, "timestamp": timestamp(delivery.created_at), "data": {"id": delivery.event_id}})
-        elif row is not None:
-            body = dumps(rules.payload(row, timestamp(row["at"])))
-        else:
-            body = ""
-        tried = self._poster.post(webhook, delivery.event_id, body.encode()) if body else Tried(None, "the event was forgotten", None, 0)
-        with self._store.write() as tx:
-            self._note(tx, webhook, delivery.event_id, delivery.event_type, tried)
-
-    def _deliver(self, webhook: Webhook, row: Row) -> bool:
-        """The next event in its turn; whether it was delivered, and still is this worker's to deliver."""
-        tried = self._poster.post(webhook, row["id"], dumps(rules.payload(row, timestamp(row["at"]))).encode())
+    def _take(self, step: Step) -> bool:
+        """One try, and a note of how it ended; whether the turn goes on."""
+        forgotten = Tried(None, "the event was forgotten", None, 0)
+        tried = self._poster.post(step.webhook, step.event_id, step.body) if step.body else forgotten
         now = self._world.now()
         with self._store.write() as tx:
-            self._note(tx, webhook, row["id"], row["action"], tried)
+            webhook = tx.webhooks.get(step.webhook.id)
+            if webhook is None or webhook.lease_id != step.webhook.lease_id:
+                return False
+            self._note(tx, step, tried)
+            if step.seq is None:
+                return True
             if tried.error is None:
-                return tx.webhooks.succeeded(webhook, now) and tx.webhooks.advance(webhook, row["seq"] + 1)
-            delay = rules.delay_ms(webhook.failures + 1, self._world.random_bytes(1)[0], tried.retry_after)
-            failed = tx.webhooks.failed(webhook, now, now + delay)
-            if failed is not None and (tried.status == GONE or now - (failed.failing_since or now) >= rules.PATIENCE_MS):
-                self._disable(tx, failed, "gone" if tried.status == GONE else "failing", tried)
-        self._looked[webhook.id] = row["seq"] - 1
-        return False
+                return tx.webhooks.succeeded(webhook, now) and tx.webhooks.advance(webhook, step.seq + 1)
+            moved = webhook.url != step.webhook.url
+            if not moved:  # else it is no fault of where it goes now
+                self._failed(tx, webhook, tried, now)
+        return moved
+
+    def _failed(self, tx: Tx, webhook: Webhook, tried: Tried, now: int) -> None:
+        delay = rules.delay_ms(webhook.failures + 1, self._world.random_bytes(1)[0], tried.retry_after)
+        failed = tx.webhooks.failed(webhook, now, now + delay)
+        if failed is not None and (tried.status == GONE or now - (failed.failing_since or now) >= rules.PATIENCE_MS):
+            self._disable(tx, failed, "gone" if tried.status == GONE else "failing", tried)
 
     def _note_place(self, webhook: Webhook, next_seq: int) -> None:
         with self._store.write() as tx:
@@ -193,13 +218,12 @@ class WebhookWorker:
                 tx.webhooks.advance(claimed, next_seq)
                 tx.webhooks.release(claimed)
 
-    def _note(self, tx: Tx, webhook: Webhook, event_id: str, event_type: str, tried: Tried) -> None:
+    def _note(self, tx: Tx, step: Step, tried: Tried) -> None:
         now = self._world.now()
         delivered_at = now if tried.error is None else None
         made = ids.new(ids.DELIVERY, self._world)
-        tx.deliveries.note(
-            Delivery(made, webhook.id, event_id, event_type, now, 1, now, None, delivered_at, tried.status, tried.error, tried.duration_ms)
-        )
+        ended = (tried.status, tried.error, tried.duration_ms)
+        tx.deliveries.note(Delivery(made, step.webhook.id, step.event_id, step.event_type, now, 1, now, None, delivered_at, *ended))
 
     def _disable(self, tx: Tx, webhook: Webhook, reason: str, tried: Tried) -> None:
         """No more is sent, and those who can mend it are told."""
@@ -213,3 +237,14 @@ class WebhookWorker:
             if admin.email:
                 payload = {"letter": "webhook_disabled", "to": admin.email, "locale": admin.locale, "facts": facts}
                 tx.outbox.add("mail", admin.email.casefold(), payload, seconds=LETTER_SECONDS, user_id=admin.id)
+
+
+def _event(row: Row) -> bytes:
+    return dumps(rules.payload(row, timestamp(row["at"]))).encode()
+
+
+def _body(delivery: Delivery, rows: Sequence[Row]) -> bytes:
+    """What is sent again; a test has no event."""
+    if delivery.event_type == rules.TEST:
+        return dumps({"type": rules.TEST, "timestamp": timestamp(delivery.created_at), "data": {"id": delivery.event_id}}).encode()
+    return _event(rows[0]) if rows else b""

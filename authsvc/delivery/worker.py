@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, Protocol
@@ -13,6 +14,8 @@ from authsvc.rules.retries import delay_ms
 from authsvc.store.outbox import DEAD, Message
 from authsvc.store.sqlite import Store
 from authsvc.world import World
+
+_PERSONAL = re.compile(r"\S*@\S*|\+?[0-9]{6,}")
 
 POLL_SECONDS = 5.0  # other processes add messages without waking us
 SWEPT_PER_RUN = 50
@@ -113,7 +116,7 @@ class Worker:
                 due = now + delay_ms(message.attempts, self._world.random_bytes(1)[0])
                 tx.outbox.put_off(message, min(due, message.expires_at), ended.error)
             elif tx.outbox.end(message, outcome, ended.error) and outcome == DEAD:
-                data = {"delivery_id": message.id, "kind": message.kind, "error": ended.error}
+                data = {"delivery_id": message.id, "kind": message.kind, "error": _impersonal(ended.error or "")}
                 tx.events.record(events.DELIVERY_FAILED, SYSTEM, subject=message.user_id, outcome="failure", data=data)
         if ended.error:
             self._world.log(f"delivery: {message.id} ({message.kind}): {outcome or 'put off'}: {ended.error}")
@@ -125,3 +128,8 @@ class Worker:
         except Problem:
             return POLL_SECONDS
         return POLL_SECONDS if due is None else min(POLL_SECONDS, max(0.05, (due - self._world.now()) / 1000))
+
+
+def _impersonal(error: str) -> str:
+    """What a server says, for the trail: without the address or number that it says it of. The log has it all."""
+    return _PERSONAL.sub("…", error)

@@ -11,9 +11,9 @@ from authsvc.flows.users import timestamp
 from authsvc.primitives.ids import EVENT, is_id
 from authsvc.problems import invalid
 from authsvc.rules.webhooks import NAMES, matches, payload
-from authsvc.store.trail import LAST
 
-MOST_LOOKED_AT = 5_000  # rows for one page
+MOST_LOOKED_AT, ROWS_PER_READ = 5_000, 200  # rows for one page, and at a time
+GONE = "Use the id of an event that is still kept, or the `next_cursor` of an earlier page."
 
 _PLACE = re.compile(r"after_([0-9]{1,18})")
 
@@ -32,15 +32,19 @@ def page(core: Core, after: str | None, types: Sequence[str], limit: int) -> Pag
         above = 0
         if after is not None and (place := _PLACE.fullmatch(after)):
             above = int(place[1])
+            if above > (tx.trail.last() or 0):  # of another time of this database: a backup was put back
+                raise invalid("after", "invalid", GONE)
         elif after is not None:
             number = tx.trail.number_of(after) if is_id(after, EVENT) else None
             if number is None:
-                raise invalid("after", "invalid", "Use the id of an event that is still kept, or the `next_cursor` of an earlier page.")
+                raise invalid("after", "invalid", GONE)
             above = number
-        for row in tx.trail.between(above, LAST, MOST_LOOKED_AT):
-            if len(items) == limit:
-                break
-            above = row["seq"]
-            if row["action"] in NAMES and matches(types, row["action"]):
-                items.append({"id": row["id"], **payload(row, timestamp(row["at"]))})
+        until = above + MOST_LOOKED_AT
+        while len(items) < limit and (rows := tx.trail.between(above, until, ROWS_PER_READ)):
+            for row in rows:
+                if len(items) == limit:
+                    break
+                above = row["seq"]
+                if row["action"] in NAMES and matches(types, row["action"]):
+                    items.append({"id": row["id"], **payload(row, timestamp(row["at"]))})
     return Page(items, f"after_{above}")

@@ -15,8 +15,11 @@ from authsvc.problems import Problem, invalid
 from authsvc.rules import webhooks as rules
 from authsvc.rules.destinations import destination, is_allowed
 from authsvc.store.deliveries import Delivery
+from authsvc.store.trail import LAST
 from authsvc.store.tx import Tx
 from authsvc.store.webhooks import Webhook, secrets_of
+
+ROWS_PER_READ = 500
 
 
 class Wanted(NamedTuple):
@@ -59,7 +62,7 @@ def create(core: Core, wanted: Wanted, cause: Cause) -> Webhook:
             disabled_reason=None if wanted.enabled else "asked",
             next_seq=(tx.trail.last() or 0) + 1,
             failures=0,
-            due_at=now,
+            due_at=0,
             failing_since=None,
             last_success_at=None,
             lease_id=None,
@@ -80,9 +83,12 @@ def change(core: Core, webhook_id: str, values: Mapping[str, Any], cause: Cause)
     if "events" in values:
         changed["events"] = json.dumps(sorted(set(values["events"])))
     if "enabled" in values:
-        anew = {"failures": 0, "failing_since": None, "due_at": core.world.now()} if values["enabled"] else {}
-        changed |= {"enabled": int(values["enabled"]), "disabled_reason": None if values["enabled"] else "asked", **anew}
+        changed |= {"enabled": int(values["enabled"]), "disabled_reason": None if values["enabled"] else "asked"}
+    if "url" in values or values.get("enabled"):
+        changed |= {"failures": 0, "failing_since": None, "due_at": 0}
     with core.store.write() as tx:
+        if "events" in values:  # what it wants more counts from now on
+            changed["next_seq"] = _standing(tx, _existing(tx.webhooks.get(webhook_id)))
         webhook = _existing(tx.webhooks.change(webhook_id, core.world.now(), **changed))
         _record(tx, events.WEBHOOK_UPDATED, webhook, cause, fields=sorted(values))
     return webhook
@@ -148,6 +154,17 @@ def _refuse_private(core: Core, url: str) -> None:
         raise invalid("url", "invalid", "This name has no address.")
     if not all(is_allowed(address, to.clear, core.settings.webhook_networks) for address in addresses):
         raise invalid("url", "not_allowed", "This is not a public https address; AUTHSVC_WEBHOOK_NETWORKS can list others.")
+
+
+def _standing(tx: Tx, webhook: Webhook) -> int:
+    """The first event that it has wanted up to now and has not had; the one to come, where there is none."""
+    patterns, above = json.loads(webhook.events), webhook.next_seq - 1
+    while rows := tx.trail.between(above, LAST, ROWS_PER_READ):
+        for row in rows:
+            if rules.matches(patterns, row["action"]):
+                return int(row["seq"])
+        above = rows[-1]["seq"]
+    return above + 1
 
 
 def _record(tx: Tx, event: Event, webhook: Webhook, cause: Cause, **data: Any) -> None:

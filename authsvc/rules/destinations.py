@@ -21,6 +21,7 @@ Network = IPv4Network | IPv6Network
 
 _PLAIN = re.compile(r"[!#$%&'()*+,./0-9:;=?@A-Z_a-z~\[\]-]+")
 _NAME = re.compile(r"(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_NETLOC = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^@\[\]]+)(:[0-9]+)?")
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)", re.IGNORECASE)
 
 # Our own table (IANA special-purpose registries of 2025), since Python's is_global misses some, in some versions.
@@ -76,7 +77,12 @@ def destination(url: str) -> Destination:
     except ValueError:
         raise wrong from None
     host = parts.hostname or ""
-    if parts.scheme not in ("https", "http") or not url.startswith(f"{parts.scheme}://") or "@" in parts.netloc or not _is_host(host):
+    if (
+        parts.scheme not in ("https", "http")
+        or not url.startswith(f"{parts.scheme}://")
+        or not _NETLOC.fullmatch(parts.netloc)
+        or not _is_host(host)
+    ):
         raise wrong
     clear = parts.scheme == "http"
     port = port if port is not None else HTTP_PORT if clear else HTTPS_PORT

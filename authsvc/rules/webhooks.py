@@ -16,6 +16,7 @@ EVERYTHING = "*"
 # After each failure in a row, in seconds; then daily. Three days in all until it is disabled.
 SCHEDULE = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 JITTER = 0.1  # of the delay, more: what failed together does not come back together
+LONGEST_MS = round(SCHEDULE[-1] * 1000 * (1 + JITTER))
 PATIENCE_MS = 3 * 86_400_000
 LONGEST_WISH_SECONDS = 3_600  # of a receiver's own Retry-After
 OVERLAP_MS = 86_400_000  # how long the former secret signs too
@@ -44,9 +45,17 @@ def payload(row: Mapping[str, Any], timestamp: str) -> dict[str, Any]:
             "actor": {"type": row["actor_type"], "id": row["actor_id"]},
             "outcome": row["outcome"],
             "session_id": row["session_id"],
-            "details": json.loads(row["data"]),
+            "details": _details(row["data"]),
         },
     }
+
+
+def _details(data: Any) -> Any:
+    """What was noted of it; nothing where somebody has put what is no JSON in its place (/audit/verify tells)."""
+    try:
+        return json.loads(data)
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
 def delay_ms(failures: int, chance: int, wish: str | None = None) -> int:

@@ -39,7 +39,7 @@ class Webhook(NamedTuple):
 
 COLUMNS = ", ".join(Webhook._fields)
 _INSERT = f"INSERT INTO webhooks ({COLUMNS}) VALUES ({', '.join(':' + name for name in Webhook._fields)})"
-CHANGEABLE = frozenset({"url", "description", "events", "enabled", "disabled_reason", "failures", "due_at", "failing_since"})
+CHANGEABLE = frozenset({"url", "description", "events", "enabled", "disabled_reason", "failures", "due_at", "failing_since", "next_seq"})
 
 
 class Webhooks:
@@ -135,7 +135,7 @@ class Webhooks:
 def secrets_of(webhook: Webhook, keyring: Keyring, now: int) -> list[bytes]:
     """What it is signed by: the present secret, and for a while the former one. Raises LookupError for a key that is gone."""
     made = [(webhook.kid, webhook.version)]
-    if webhook.former_kid and webhook.rotated_at is not None and 0 <= now - webhook.rotated_at < OVERLAP_MS:
+    if webhook.former_kid and webhook.rotated_at is not None and now - webhook.rotated_at < OVERLAP_MS:
         made.append((webhook.former_kid, webhook.version - 1))
     found = [(keyring.get(kid), version) for kid, version in made]
     secrets = [key.derive(Purpose.WEBHOOK, webhook.id, str(version)) for key, version in found if key is not None]

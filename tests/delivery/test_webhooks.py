@@ -13,10 +13,13 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
+from authsvc import events
 from authsvc.app import App
 from authsvc.delivery.webhooks import EVENTS_PER_TURN, WebhookWorker
-from tests.hooks import Receiver, closes, endless, hangs, receiving, says
-from tests.letterbox import UNLIMITED
+from authsvc.events import SYSTEM
+from authsvc.store.trail import Trail
+from tests.hooks import Receiver, closes, endless, hangs, in_turn, meanwhile, receiving, says
+from tests.letterbox import UNLIMITED, counts, letters, rows
 from tests.staff import Caller, admin
 from tests.support import Client, FakeWorld, actions, event_rows, running
 
@@ -49,8 +52,8 @@ def boss(app: App) -> Caller:
     return admin(app)
 
 
-def subscribe(boss: Caller, url: str, *events: str, **more: Any) -> dict[str, Any]:
-    answer = boss.call("POST", "/webhooks", {"url": url, "events": list(events) or ["user.registered"], **more})
+def subscribe(boss: Caller, url: str, *names: str, **more: Any) -> dict[str, Any]:
+    answer = boss.call("POST", "/webhooks", {"url": url, "events": list(names) or ["user.registered"], **more})
     assert answer.status == 201, answer.body
     made: dict[str, Any] = answer.json()
     return made
@@ -353,3 +356,291 @@ def test_the_feed_gives_the_same_events_to_whoever_asks(app: App, boss: Caller, 
     assert [item["id"] for item in boss.get(f"/events?types=user.*&after={nothing['next_cursor']}")["items"]] == [new_id]
     for wrong in ("evt_x", "after_", "after_-1", "evt_" + "0" * 26, "x"):
         assert boss.get(f"/events?after={wrong}").status == 422, wrong
+
+
+def worker_of(app: App) -> WebhookWorker:
+    """One that has seen nothing yet, as after a restart or in another process."""
+    return WebhookWorker(app.core.settings, app.core.world, app.core.keyring, app.core.store)
+
+
+def test_after_a_recovery_the_schedule_begins_anew(app: App, boss: Caller, receiver: Receiver, real_time: FakeWorld) -> None:
+    """What fails right after a success waits five seconds, however often something had failed before that."""
+    subscribe(boss, receiver.url())
+    ids = people(app, "a", "b")
+    receiver.behaviour = in_turn(says(500), says(500), says(500), says(500), says(200), says(500), says(200))
+    for _ in range(5):
+        assert app.deliveries.run_once() >= 1
+        real_time.advance(6 if len(receiver.got) == 1 else 3 * 3_600)
+    assert [got.id for got in receiver.got] == [ids[0]] * 5 + [ids[1]]
+    failed_at = rows(app, "SELECT last_at FROM deliveries WHERE delivered_at IS NULL")[0]["last_at"]
+    assert rows(app, "SELECT due_at FROM webhooks")[0]["due_at"] - failed_at <= 5_500
+    app.deliveries.run_once()
+    assert [got.id for got in receiver.got][6:] == [ids[1]]
+
+
+def test_one_that_is_deleted_while_it_is_called_harms_no_other(app: App, boss: Caller, receiver: Receiver) -> None:
+    """The turn ends, nothing is noted of it, and the others get theirs in the same round."""
+    gone = subscribe(boss, receiver.url("/gone"))
+    for number in range(3):
+        subscribe(boss, receiver.url(f"/{number}"))
+    receiver.paths["/gone"] = meanwhile(lambda: boss.call("DELETE", f"/webhooks/{gone['id']}"), says(200))
+    ids = people(app, "a", "b")
+    worker_of(app).run_once()
+    assert receiver.types("/gone") == ["user.registered"]
+    for number in range(3):
+        assert [got.id for got in receiver.got if got.path == f"/{number}"] == ids
+    assert rows(app, "SELECT * FROM deliveries WHERE webhook_id = ?", gone["id"]) == []
+
+
+def test_one_that_is_disabled_in_its_turn_gets_no_more(app: App, boss: Caller, receiver: Receiver) -> None:
+    """From the answer on; enabled again it goes on where it stopped, and nothing comes twice."""
+    made = subscribe(boss, receiver.url())
+    off = meanwhile(lambda: boss.call("PUT", f"/webhooks/{made['id']}", {"enabled": False}), says(200))
+    receiver.behaviour = in_turn(off, says(200))
+    ids = people(app, "a", "b", "c")
+    app.deliveries.run_once()
+    assert [got.id for got in receiver.got] == ids[:1]
+    assert seen(boss, made["id"])["disabled_reason"] == "asked"
+    boss.call("PUT", f"/webhooks/{made['id']}", {"enabled": True})
+    app.deliveries.run_once()
+    assert [got.id for got in receiver.got] == ids
+
+
+def test_a_new_url_counts_from_the_next_event_on(app: App, boss: Caller, receiver: Receiver) -> None:
+    """Also in the middle of a turn: who has moved away gets nothing more."""
+    made = subscribe(boss, receiver.url("/old"))
+    receiver.paths["/old"] = meanwhile(lambda: boss.call("PUT", f"/webhooks/{made['id']}", {"url": receiver.url("/new")}), says(200))
+    ids = people(app, "a", "b", "c")
+    app.deliveries.run_once()
+    assert [(got.path, got.id) for got in receiver.got] == [("/old", ids[0]), ("/new", ids[1]), ("/new", ids[2])]
+
+
+def test_a_new_secret_signs_from_the_next_event_on(app: App, boss: Caller, receiver: Receiver) -> None:
+    """Also in the middle of a turn: a receiver that knows only the new one refuses nothing."""
+    made = subscribe(boss, receiver.url())
+    renewed: list[str] = []
+    rotate = meanwhile(lambda: renewed.append(boss.call("POST", f"/webhooks/{made['id']}/rotate-secret")["secret"]), says(200))
+    receiver.behaviour = in_turn(rotate, says(200))
+    people(app, "a", "b")
+    app.deliveries.run_once()
+    assert len(renewed) == 1
+    Verifier(renewed[0]).verify(receiver.got[1].body, receiver.got[1].headers)
+    Verifier(made["secret"]).verify(receiver.got[1].body, receiver.got[1].headers)
+
+
+@pytest.mark.parametrize("status", [410, 500])
+def test_what_the_former_url_answers_is_not_held_against_the_new_one(app: App, boss: Caller, receiver: Receiver, status: int) -> None:
+    """A try that was under way when the URL was mended neither disables the webhook nor puts its next try off."""
+    made = subscribe(boss, receiver.url("/old"))
+    mend = {"url": receiver.url("/new"), "enabled": True}
+    receiver.paths["/old"] = meanwhile(lambda: boss.call("PUT", f"/webhooks/{made['id']}", mend), says(status))
+    ids = people(app, "a")
+    app.deliveries.run_once()
+    app.deliveries.run_once()
+    assert [got.id for got in receiver.got if got.path == "/new"] == ids
+    assert seen(boss, made["id"])["status"] == "active"
+    assert "webhook.disabled" not in actions(app)
+
+
+def test_a_turn_is_bounded_in_time_also_for_what_is_sent_again(app: App, boss: Caller, receiver: Receiver, real_time: FakeWorld) -> None:
+    """No try begins after 20 seconds, so that the lease outlasts the turn: nobody else sends the same meanwhile."""
+    made = subscribe(boss, receiver.url())
+    people(app, *[f"p{number}" for number in range(12)])
+    app.deliveries.run_once()
+    for delivery in rows(app, "SELECT id FROM deliveries"):
+        assert boss.call("POST", f"/deliveries/{delivery['id']}/retry").status == 202
+    receiver.got.clear()
+    other = worker_of(app)
+    receiver.behaviour = meanwhile(lambda: (real_time.advance(9.9), other.run_once()), says(200))
+    assert worker_of(app).run_once() <= 3
+    assert len({got.id for got in receiver.got}) == len(receiver.got) <= 3
+    assert made["id"] in {row["webhook_id"] for row in rows(app, "SELECT webhook_id FROM deliveries WHERE wanted_at IS NOT NULL")}
+
+
+def test_a_clock_that_is_set_back_delays_nothing(app: App, boss: Caller, receiver: Receiver, real_time: FakeWorld) -> None:
+    """A webhook that was made in what is now the future is served; so is one that failed there, after days at most."""
+    receiver.paths["/failed"] = in_turn(says(500), says(200))
+    for path in ("/made", "/failed"):
+        subscribe(boss, receiver.url(path))
+    real_time.advance(-3_600)
+    ids = people(app, "a")
+    app.deliveries.run_once()
+    assert [got.id for got in receiver.got if got.path == "/made"] == ids
+    assert [got.id for got in receiver.got if got.path == "/failed"] == ids
+    real_time.advance(-3 * DAY)
+    app.deliveries.run_once()
+    assert [got.id for got in receiver.got if got.path == "/failed"] == ids * 2
+
+
+def test_the_former_secret_signs_also_when_the_clock_was_set_back(app: App, boss: Caller, receiver: Receiver, real_time: FakeWorld) -> None:
+    """A correction of a minute must not make receivers refuse what comes."""
+    made = subscribe(boss, receiver.url())
+    renewed = boss.call("POST", f"/webhooks/{made['id']}/rotate-secret").json()
+    real_time.advance(-60)
+    people(app, "a")
+    with app.core.store.write() as tx:
+        tx._connection.execute("UPDATE webhooks SET due_at = 0")
+    app.deliveries.run_once()
+    (got,) = receiver.got
+    for secret in (made["secret"], renewed["secret"]):
+        Verifier(secret).verify(got.body, got.headers)
+
+
+def test_no_event_is_lost_while_the_subscription_grows(app: App, boss: Caller, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What happens after the answer to PUT comes, also where a worker is looking at the events at that very moment."""
+    made = subscribe(boss, receiver.url(), "webhook.deleted")
+    worker, between = worker_of(app), Trail.between
+    begun: list[int] = []
+    ids: list[str] = []
+
+    def raced(trail: Trail, above: int, through: int, most: int) -> Any:
+        if not begun:
+            begun.append(above)
+            assert boss.call("PUT", f"/webhooks/{made['id']}", {"events": ["user.registered"]}).status == 200
+            ids.extend(people(app, "a"))
+        return between(trail, above, through, most)
+
+    monkeypatch.setattr(Trail, "between", raced)
+    worker.run_once()
+    worker.run_once()
+    assert len(ids) == 1
+    assert [got.id for got in receiver.got] == ids
+
+
+def test_what_happened_before_it_was_wanted_does_not_come(app: App, boss: Caller, receiver: Receiver) -> None:
+    """A wider subscription counts from now on, whichever worker serves it; what was already on its way still comes."""
+    receiver.paths["/late"] = in_turn(says(500), says(200))
+    idle, late = subscribe(boss, receiver.url("/idle"), "webhook.deleted"), subscribe(boss, receiver.url("/late"), "login.failed")
+    people(app, "early")
+    Client(app).login("early@mail.com", "wrong-password-1")
+    worker_of(app).run_once()
+    for made in (idle, late):
+        wanted = ["user.registered", "webhook.deleted", "login.failed"]
+        assert boss.call("PUT", f"/webhooks/{made['id']}", {"events": wanted, "enabled": True}).status == 200
+    ids = people(app, "later")
+    worker_of(app).run_once()
+    assert [got.id for got in receiver.got if got.path == "/idle"] == ids
+    assert receiver.types("/late")[:2] == ["login.failed"] * 2
+    assert receiver.got[-1].id == ids[0]
+
+
+def test_those_that_fail_are_tried_after_those_that_do_not(app: App, boss: Caller, receiver: Receiver, real_time: FakeWorld) -> None:
+    """A receiver that takes its ten seconds to fail keeps no healthy one waiting for its turn."""
+    receiver.behaviour = says(500)
+    for number in range(6):
+        subscribe(boss, receiver.url(f"/dead/{number}"))
+    receiver.paths["/live"] = says(200)
+    subscribe(boss, receiver.url("/live"))
+    people(app, "a")
+    worker_of(app).run_once()
+    real_time.advance(6)
+    people(app, "b")
+    receiver.got.clear()
+    worker_of(app).run_once()
+    assert len(receiver.got) == 7
+    assert receiver.got[0].path == "/live"
+
+
+def test_a_row_that_nobody_can_read_stops_nothing_else(app: App, boss: Caller, receiver: Receiver) -> None:
+    """One webhook's row was tampered with: the others get their events, in the same round and in the next."""
+    broken = subscribe(boss, receiver.url("/broken"))
+    subscribe(boss, receiver.url("/whole"))
+    with app.core.store.write() as tx:
+        tx._connection.execute("UPDATE webhooks SET events = '[' WHERE id = ?", (broken["id"],))
+    ids = people(app, "a")
+    worker_of(app).run_once()
+    ids += people(app, "b")
+    worker_of(app).run_once()
+    assert [got.id for got in receiver.got if got.path == "/whole"] == ids
+    assert receiver.types("/broken") == []
+
+
+def test_an_event_that_nobody_can_read_holds_up_nothing_behind_it(app: App, boss: Caller, receiver: Receiver) -> None:
+    """One row of the trail was tampered with: what comes after it is delivered, and GET /events goes on behind it."""
+    subscribe(boss, receiver.url())
+    ids = people(app, "a", "b", "c")
+    with app.core.store.write() as tx:
+        tx._connection.execute("UPDATE events SET data = '{' WHERE id = ?", (ids[0],))
+    app.deliveries.run_once()
+    assert [got.id for got in receiver.got][-2:] == ids[1:]
+    feed = boss.get("/events?types=user.registered")
+    assert feed.status == 200
+    assert [item["id"] for item in feed["items"]][-2:] == ids[1:]
+
+
+def test_one_that_wants_nothing_of_it_all_holds_back_no_pruning(app: App, boss: Caller, receiver: Receiver) -> None:
+    """After 5,000 events that are nothing for it, its place is noted: what nobody awaits can be forgotten."""
+    made = subscribe(boss, receiver.url(), "webhook.deleted")
+    with app.core.store.write() as tx:
+        before = tx.webhooks.get(made["id"])
+        for _ in range(5_010):
+            tx.events.record(events.LOGIN_FAILED, SYSTEM, outcome="failure")
+        last = tx.trail.last()
+    assert app.deliveries.run_once() == 0
+    with app.core.store.read() as tx:
+        after = tx.webhooks.get(made["id"])
+        assert tx.webhooks.earliest() == last + 1  # type: ignore[operator]
+    assert before is not None
+    assert after == before._replace(next_seq=last + 1)  # type: ignore[operator]
+    assert receiver.got == []
+
+
+def test_an_event_that_was_forgotten_is_not_sent_again(app: App, boss: Caller, receiver: Receiver) -> None:
+    """POST /deliveries/:id/retry of what was pruned fails, with its reason, and posts nothing."""
+    made = subscribe(boss, receiver.url())
+    people(app, "a")
+    app.deliveries.run_once()
+    with app.core.store.write() as tx:
+        tx._connection.execute("DELETE FROM events WHERE action = 'user.registered'")
+    (delivery,) = boss.get(f"/webhooks/{made['id']}/deliveries")["items"]
+    assert boss.call("POST", f"/deliveries/{delivery['id']}/retry").status == 202
+    app.deliveries.run_once()
+    assert len(receiver.got) == 1
+    (after,) = boss.get(f"/webhooks/{made['id']}/deliveries")["items"]
+    assert (after["attempts"], after["error"], after["status_code"]) == (2, "the event was forgotten", None)
+
+
+def test_every_active_admin_is_told_and_nobody_else(app: App, boss: Caller, receiver: Receiver) -> None:
+    """One mail each to those with the role admin, at most twenty of them."""
+    others = [admin(app, f"boss{number}@mail.com") for number in range(2)]
+    people(app, "member")
+    assert boss.call("PUT", f"/user/{others[1].id}", {"status": "disabled"}).status == 200
+    receiver.behaviour = says(410)
+    made = subscribe(boss, receiver.url())
+    before = len(letters(app))
+    people(app, "a")
+    app.deliveries.run_once()
+    told = [to for letter, to in letters(app)[before:] if letter == "webhook_disabled"]
+    assert sorted(told) == ["admin@mail.com", "boss0@mail.com"]
+    assert seen(boss, made["id"])["status"] == "disabled"
+
+
+def test_a_process_has_four_threads_for_webhooks_however_many_there_are(tmp_path: Path) -> None:
+    """E9: bounded; each of 30 webhooks is served all the same."""
+    with receiving() as receiver, running(tmp_path, webhook_networks=LOOPBACK, delivery="threads", **UNLIMITED) as app:
+        boss = admin(app)
+        for number in range(30):
+            subscribe(boss, receiver.url(f"/{number}"))
+        ids = people(app, "a")
+        got = receiver.wait_for(30)
+        assert {one.path for one in got} == {f"/{number}" for number in range(30)}
+        assert {one.id for one in got} == set(ids)
+        assert sum(thread.name == "delivery webhooks" for thread in app.deliveries._threads) == 4
+
+
+def test_an_event_that_was_given_costs_one_row_however_often_it_was_tried(
+    app: App, boss: Caller, receiver: Receiver, real_time: FakeWorld
+) -> None:
+    """The list shows the last try, and how many there were; the headers of each tell of that try, its id stays."""
+    receiver.behaviour = in_turn(says(500), says(503), says(200))
+    made = subscribe(boss, receiver.url())
+    people(app, "a")
+    for _ in range(3):
+        app.deliveries.run_once()
+        real_time.advance(331)
+    (delivery,) = admin(app, "later@mail.com").get(f"/webhooks/{made['id']}/deliveries")["items"]
+    assert (delivery["attempts"], delivery["status"], delivery["status_code"]) == (3, "delivered", 200)
+    assert counts(app, "deliveries") == [1]
+    assert len({(got.id, got.body) for got in receiver.got}) == 1
+    assert len({got.headers["webhook-timestamp"] for got in receiver.got}) == 3
+    assert len({got.headers["webhook-signature"] for got in receiver.got}) == 3

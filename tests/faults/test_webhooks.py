@@ -12,7 +12,7 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 
 from tests.faults.servers import ROOT, Caller, Server, environment, serving, start
-from tests.hooks import hangs, receiving, says
+from tests.hooks import hangs, in_turn, meanwhile, receiving, says
 
 SETTINGS: dict[str, Any] = {"webhook_networks": "127.0.0.0/8", "delivery": "threads"}
 
@@ -81,6 +81,43 @@ def test_f12_a_server_that_is_killed_in_a_delivery_sends_it_again(tmp_path: Path
             assert again.crashes() == []
         assert got[1].id == held.id
         assert [json.loads(one.body)["data"]["subject"] for one in got[1:]] == ids
+
+
+def test_a_server_that_stops_in_a_delivery_leaves_the_next_one_nothing_to_wait_for(tmp_path: Path, key: str) -> None:
+    """SIGTERM while a receiver takes its time: the delivery ends, is not sent again, and the next server goes on at once."""
+    with receiving() as receiver:
+        server: Server = start(tmp_path, **SETTINGS)
+        caller = server.caller()
+        called(caller, "POST", "/webhooks", {"url": receiver.url(), "events": ["user.created"]}, key, 201)
+        receiver.behaviour = in_turn(meanwhile(lambda: receiver.released.wait(30), says(200)), says(200))
+        ids = [called(caller, "POST", "/user", {"email": f"u{number}@example.com"}, key, 201)["id"] for number in range(3)]
+        receiver.wait_for(1)
+        caller.close()
+        server.process.terminate()
+        assert server.wait_for_line("authsvc stops")
+        receiver.released.set()
+        assert server.wait() == 0
+        assert server.crashes() == []
+        with serving(tmp_path, **SETTINGS) as again:
+            receiver.wait_for(3)
+            assert again.crashes() == []
+        assert [json.loads(one.body)["data"]["subject"] for one in receiver.got] == ids
+
+
+def test_two_servers_on_one_database_send_each_event_once(tmp_path: Path, key: str) -> None:
+    """Both live, both with four threads: each webhook gets each event once, in the order of the trail, whoever served it."""
+    with serving(tmp_path, **SETTINGS) as one, serving(tmp_path, **SETTINGS) as two, receiving() as receiver:
+        callers = [one.caller(), two.caller()]
+        for number in range(4):
+            called(callers[0], "POST", "/webhooks", {"url": receiver.url(f"/{number}"), "events": ["user.created"]}, key, 201)
+        for number in range(24):
+            called(callers[number % 2], "POST", "/user", {"email": f"u{number}@example.com"}, key, 201)
+        receiver.wait_for(4 * 24)
+        ids = [item["id"] for item in called(callers[1], "GET", "/events?types=user.created&limit=200", None, key, 200)["items"]]
+        assert len(ids) == 24
+        for number in range(4):
+            assert [got.id for got in receiver.got if got.path == f"/{number}"] == ids
+        assert one.crashes() == two.crashes() == []
 
 
 def _let_the_lease_run_out(folder: Path) -> None:

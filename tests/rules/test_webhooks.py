@@ -75,3 +75,53 @@ def test_the_schedule_spans_three_days() -> None:
     assert least[9:] == [DAY_MS, DAY_MS]
     assert all(low < high <= low * 1.1 + 1 for low, high in zip(least, most, strict=True))
     assert 3 * DAY_MS <= sum(least[:9]) <= 3.5 * DAY_MS
+
+
+@pytest.mark.parametrize(
+    "pattern", ["", ".", "*.", "user.", "user", "user.*.*", "USER.*", " user.*", "user.* ", "**", "%", "user.registered.*", "us?r.*", "\n*"]
+)
+def test_no_other_wildcard_is_known(pattern: str) -> None:
+    """Nothing is meant by it, so nobody waits for it in vain: it is refused when a webhook is made."""
+    assert not is_known(pattern)
+    assert not any(matches([pattern], name) for name in NAMES)
+
+
+def test_prefixes_match_their_own_group_and_no_other() -> None:
+    """`x.*` has exactly the names that begin with `x.`, and every group has one."""
+    for group in {name.partition(".")[0] for name in NAMES}:
+        assert {name for name in NAMES if matches([f"{group}.*"], name)} == {name for name in NAMES if name.startswith(f"{group}.")}
+
+
+@pytest.mark.parametrize(
+    ("wish", "seconds"),
+    [
+        (None, 5),
+        ("", 5),
+        ("0", 5),
+        ("3", 5),
+        ("6", 6),
+        ("3600", 3_600),
+        ("3601", 3_600),
+        ("999999999", 3_600),
+        ("9999999999", 5),
+        ("-9", 5),
+        ("+9", 5),
+        (" 9", 5),
+        ("9.5", 5),
+        ("1_000", 5),
+        ("٩٩", 5),
+        ("²", 5),
+        ("0x10", 5),
+    ],
+)
+def test_a_wish_lengthens_the_delay_up_to_an_hour(wish: str | None, seconds: int) -> None:
+    """It never shortens it, and what is no plain number is no wish."""
+    assert delay_ms(1, 0, wish) == seconds * 1_000
+    assert delay_ms(9, 0, wish) == DAY_MS
+
+
+def test_the_payload_takes_nothing_else_from_the_row() -> None:
+    """Whatever columns the trail gets: what is not named here does not go out."""
+    row = dict.fromkeys(("id", "action", "subject", "actor_type", "actor_id", "outcome", "session_id"), "x") | {"data": "{}"}
+    more = {"actor_label": "jane@example.com", "ip": "192.0.2.1", "user_agent": "curl", "personal_mac": "m", "request_id": "r", "kid": "k"}
+    assert payload(row | more | {"another": "y"}, "t") == payload(row, "t")
