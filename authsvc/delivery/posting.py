@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import authsvc
 from authsvc.http.outbound import Call, Unreachable, call
+from authsvc.http.response import dumps
 from authsvc.primitives import signatures
 from authsvc.primitives.keyring import Keyring
+from authsvc.primitives.times import timestamp
 from authsvc.problems import Invalid
+from authsvc.rules import webhooks as rules
 from authsvc.rules.destinations import destination, is_allowed
+from authsvc.store.deliveries import Delivery
 from authsvc.store.webhooks import Webhook, secrets_of
 from authsvc.world import World
+
+Row = Mapping[str, Any]
 
 SECONDS = 10.0  # from the connection to the end of the answer
 
@@ -67,3 +73,15 @@ class Poster:
             "webhook-timestamp": str(now // 1000),
             "webhook-signature": signatures.signed(secrets_of(webhook, self._keyring, now), event_id, now // 1000, body),
         }
+
+
+def body_of(row: Row) -> bytes:
+    """An event as it is sent: the same bytes each time."""
+    return dumps(rules.payload(row, timestamp(row["at"]))).encode()
+
+
+def body_again(delivery: Delivery, rows: Sequence[Row]) -> bytes:
+    """What is sent again; a test has no event."""
+    if delivery.event_type == rules.TEST:
+        return dumps({"type": rules.TEST, "timestamp": timestamp(delivery.created_at), "data": {"id": delivery.event_id}}).encode()
+    return body_of(rows[0]) if rows else b""

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from authsvc import events
 from authsvc.config.settings import Settings
-from authsvc.delivery.posting import Poster, Tried
+from authsvc.delivery.posting import Poster, Tried, body_again, body_of
 from authsvc.events import SYSTEM
-from authsvc.http.response import dumps
 from authsvc.primitives import ids
 from authsvc.primitives.keyring import Keyring
-from authsvc.primitives.times import timestamp
 from authsvc.problems import Problem
 from authsvc.rules import webhooks as rules
 from authsvc.rules.access import ADMIN
@@ -167,9 +165,9 @@ class WebhookWorker:
             number = tx.trail.number_of(wanted[0].event_id) if wanted else None
             rows = tx.trail.between(number - 1, number, 1) if number else []
         if wanted:
-            return Step(webhook, wanted[0].event_id, wanted[0].event_type, _body(wanted[0], rows))
+            return Step(webhook, wanted[0].event_id, wanted[0].event_type, body_again(wanted[0], rows))
         row = self._next(webhook) if self._is_in_turn(webhook) else None
-        return Step(webhook, row["id"], row["action"], _event(row), row["seq"]) if row else None
+        return Step(webhook, row["id"], row["action"], body_of(row), row["seq"]) if row else None
 
     def _next(self, webhook: Webhook) -> Row | None:
         """The next event that it wants, from where it stands."""
@@ -178,9 +176,11 @@ class WebhookWorker:
             with self._store.read() as tx:
                 rows = tx.trail.between(above, LAST, ROWS_PER_READ)
                 present = tx.webhooks.get(webhook.id)  # read last: what happens after a wider wish is judged by that one
-            patterns = json.loads(present.events) if present else []
+            if present is None:
+                return None
+            patterns = json.loads(present.events)
             for row in rows:
-                if rules.matches(patterns, row["action"]) and row["action"] in rules.NAMES:
+                if row["seq"] >= present.next_seq and rules.matches(patterns, row["action"]) and row["action"] in rules.NAMES:
                     return row
                 above = self._looked[webhook.id] = row["seq"]
             if len(rows) < ROWS_PER_READ:
@@ -237,14 +237,3 @@ class WebhookWorker:
             if admin.email:
                 payload = {"letter": "webhook_disabled", "to": admin.email, "locale": admin.locale, "facts": facts}
                 tx.outbox.add("mail", admin.email.casefold(), payload, seconds=LETTER_SECONDS, user_id=admin.id)
-
-
-def _event(row: Row) -> bytes:
-    return dumps(rules.payload(row, timestamp(row["at"]))).encode()
-
-
-def _body(delivery: Delivery, rows: Sequence[Row]) -> bytes:
-    """What is sent again; a test has no event."""
-    if delivery.event_type == rules.TEST:
-        return dumps({"type": rules.TEST, "timestamp": timestamp(delivery.created_at), "data": {"id": delivery.event_id}}).encode()
-    return _event(rows[0]) if rows else b""

@@ -39,6 +39,7 @@ def page(core: Core, after: str | None, types: Sequence[str], limit: int) -> Pag
             if number is None:
                 raise invalid("after", "invalid", GONE)
             above = number
+        above = max(above, (tx.trail.first() or 1) - 1)  # what was forgotten is not looked through
         until = above + MOST_LOOKED_AT
         while len(items) < limit and (rows := tx.trail.between(above, until, ROWS_PER_READ)):
             for row in rows:

@@ -86,9 +86,10 @@ def change(core: Core, webhook_id: str, values: Mapping[str, Any], cause: Cause)
         changed |= {"enabled": int(values["enabled"]), "disabled_reason": None if values["enabled"] else "asked"}
     if "url" in values or values.get("enabled"):
         changed |= {"failures": 0, "failing_since": None, "due_at": 0}
+    standing = _standing(core, get(core, webhook_id)) if "events" in values else 0
     with core.store.write() as tx:
-        if "events" in values:  # what it wants more counts from now on
-            changed["next_seq"] = _standing(tx, _existing(tx.webhooks.get(webhook_id)))
+        if standing:  # what it wants more counts from now on
+            changed["next_seq"] = max(standing, _existing(tx.webhooks.get(webhook_id)).next_seq)
         webhook = _existing(tx.webhooks.change(webhook_id, core.world.now(), **changed))
         _record(tx, events.WEBHOOK_UPDATED, webhook, cause, fields=sorted(values))
     return webhook
@@ -156,15 +157,19 @@ def _refuse_private(core: Core, url: str) -> None:
         raise invalid("url", "not_allowed", "This is not a public https address; AUTHSVC_WEBHOOK_NETWORKS can list others.")
 
 
-def _standing(tx: Tx, webhook: Webhook) -> int:
-    """The first event that it has wanted up to now and has not had; the one to come, where there is none."""
+def _standing(core: Core, webhook: Webhook) -> int:
+    """The first event that it has wanted up to now and has not had; the one to come, where there is none. It may be far:
+    nobody who writes is kept waiting."""
     patterns, above = json.loads(webhook.events), webhook.next_seq - 1
-    while rows := tx.trail.between(above, LAST, ROWS_PER_READ):
+    while True:
+        with core.store.read() as tx:
+            rows = tx.trail.between(above, LAST, ROWS_PER_READ)
+        if not rows:
+            return above + 1
         for row in rows:
             if rules.matches(patterns, row["action"]):
                 return int(row["seq"])
         above = rows[-1]["seq"]
-    return above + 1
 
 
 def _record(tx: Tx, event: Event, webhook: Webhook, cause: Cause, **data: Any) -> None:

@@ -524,6 +524,24 @@ def test_what_happened_before_it_was_wanted_does_not_come(app: App, boss: Caller
     assert receiver.got[-1].id == ids[0]
 
 
+def test_a_wider_wish_holds_up_no_writer(app: App, boss: Caller, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PUT for one that lay disabled for long does not walk over the whole trail while nobody else may write."""
+    made = subscribe(boss, receiver.url(), "webhook.deleted", enabled=False)
+    with app.core.store.write() as tx:
+        for _ in range(20_000):
+            tx.events.record(events.LOGIN_FAILED, SYSTEM, outcome="failure")
+    between, held = Trail.between, [0]
+
+    def counted(trail: Trail, above: int, through: int, most: int) -> Any:
+        found = between(trail, above, through, most)
+        held[0] += len(found) * app.core.store.held
+        return found
+
+    monkeypatch.setattr(Trail, "between", counted)
+    assert boss.call("PUT", f"/webhooks/{made['id']}", {"events": ["*"]}).status == 200
+    assert held[0] <= 5_000
+
+
 def test_those_that_fail_are_tried_after_those_that_do_not(app: App, boss: Caller, receiver: Receiver, real_time: FakeWorld) -> None:
     """A receiver that takes its ten seconds to fail keeps no healthy one waiting for its turn."""
     receiver.behaviour = says(500)

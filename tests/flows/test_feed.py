@@ -95,6 +95,18 @@ def test_behind_the_pruned_edge_the_feed_begins_at_the_oldest_that_is_kept(app: 
     assert (refused.status, [error["field"] for error in refused["errors"]]) == (422, ["after"])
 
 
+def test_no_gap_is_too_wide_for_the_feed(app: App, reader: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where more was forgotten than a page looks at, the feed still begins at the oldest that is kept: it never says that there is
+    nothing while there is something."""
+    monkeypatch.setattr(feed, "MOST_LOOKED_AT", 5)
+    early = reader.get("/events?limit=1")["next_cursor"]
+    ids = happen(app, *[events.LOGIN_FAILED] * 20)
+    with app.core.store.write() as tx:
+        tx._connection.execute("DELETE FROM events WHERE seq <= ?", (tx.trail.number_of(ids[15]),))
+    assert polled(reader)[0] == ids[16:]
+    assert polled(reader, cursor=early)[0] == ids[16:]
+
+
 def test_a_cursor_beyond_the_end_is_refused(app: App, reader: Caller) -> None:
     """After a backup was restored such a cursor would pass over all that happens until its number is reached again."""
     _, cursor = polled(reader)
