@@ -10,6 +10,7 @@ from authsvc.store.sqlite import Store
 
 WAIT_MS = 60_000  # how long a row waits for its seal, where it does not get full before
 SEALS_AT_ONCE = 100
+AWAITED_DAYS = 7  # that rows wait for a webhook; one that fails is disabled after three
 DAY_MS = 86_400_000
 MIB = 1_048_576
 
@@ -33,8 +34,9 @@ def prune(store: Store, keyring: Keyring, settings: Settings, now: int) -> int:
         oldest = tx.seals.prunable(SEALS_AT_ONCE)
         first, last = tx.trail.first() or 0, tx.trail.last() or 0
         room = settings.audit_max_mib * MIB / tx.trail.row_bytes() if oldest else 0
-        awaited = tx.webhooks.earliest()  # one that fails is disabled after three days, and holds nothing back any more
-    oldest = [candidate for candidate in oldest if awaited is None or candidate.through_seq < awaited]
+        awaited = tx.webhooks.earliest()
+    patience = now - AWAITED_DAYS * DAY_MS
+    oldest = [candidate for candidate in oldest if awaited is None or candidate.through_seq < awaited or candidate.at < patience]
     edge = _edge(oldest, now - settings.audit_days * DAY_MS, last - first + 1 - room)
     if edge is None:
         return 0

@@ -11,6 +11,7 @@ from authsvc.flows.users import timestamp
 from authsvc.primitives.ids import EVENT, is_id
 from authsvc.problems import invalid
 from authsvc.rules.webhooks import NAMES, matches, payload
+from authsvc.store.trail import LAST
 
 MOST_LOOKED_AT, ROWS_PER_READ = 5_000, 200  # rows for one page, and at a time
 GONE = "Use the id of an event that is still kept, or the `next_cursor` of an earlier page."
@@ -39,9 +40,9 @@ def page(core: Core, after: str | None, types: Sequence[str], limit: int) -> Pag
             if number is None:
                 raise invalid("after", "invalid", GONE)
             above = number
-        above = max(above, (tx.trail.first() or 1) - 1)  # what was forgotten is not looked through
-        until = above + MOST_LOOKED_AT
-        while len(items) < limit and (rows := tx.trail.between(above, until, ROWS_PER_READ)):
+        looked = 0  # rows, not numbers: what was forgotten leaves a gap
+        while len(items) < limit and (rows := tx.trail.between(above, LAST, min(ROWS_PER_READ, MOST_LOOKED_AT - looked))):
+            looked += len(rows)
             for row in rows:
                 if len(items) == limit:
                     break

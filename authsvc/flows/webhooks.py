@@ -86,10 +86,12 @@ def change(core: Core, webhook_id: str, values: Mapping[str, Any], cause: Cause)
         changed |= {"enabled": int(values["enabled"]), "disabled_reason": None if values["enabled"] else "asked"}
     if "url" in values or values.get("enabled"):
         changed |= {"failures": 0, "failing_since": None, "due_at": 0}
-    standing = _standing(core, get(core, webhook_id)) if "events" in values else 0
+    known = get(core, webhook_id)
+    standing = _standing(core, known) if "events" in values else 0
     with core.store.write() as tx:
-        if standing:  # what it wants more counts from now on
-            changed["next_seq"] = max(standing, _existing(tx.webhooks.get(webhook_id)).next_seq)
+        present = _existing(tx.webhooks.get(webhook_id))
+        if standing and present.events == known.events:  # what it wants more counts from now on
+            changed["next_seq"] = max(standing, present.next_seq)
         webhook = _existing(tx.webhooks.change(webhook_id, core.world.now(), **changed))
         _record(tx, events.WEBHOOK_UPDATED, webhook, cause, fields=sorted(values))
     return webhook
