@@ -27,19 +27,20 @@ TITLE = "Corp"
 
 
 @contextmanager
-def both_running(folder: Path, mount: str = "", **settings: Any) -> Iterator[tuple[Service, OpenIdProvider]]:
-    """A service that offers `corp`, and the provider behind it, each on a port of its own."""
+def both_running(folder: Path, page: Page, mount: str = "", **settings: Any) -> Iterator[tuple[Service, OpenIdProvider]]:
+    """A service that offers `corp`, and the provider behind it, each on a port of its own; both stay until the page is whole."""
     with ExitStack() as stack:
         port = free_port()
         given = {"oauth_corp_client_id": "authsvc", "oauth_corp_client_secret": SECRET, "oauth_corp_issuer": f"http://127.0.0.1:{port}"}
         service = stack.enter_context(service_running(folder, mount, oauth_corp_title=TITLE, **given | settings))
         client = {"client_id": "authsvc", "client_secret": SECRET, "redirect_uris": [f"{service.url}/oauth/corp/callback"]}
         yield service, stack.enter_context(provider_running([client], [ADA, BOB], port=port))
+        page.wait_for_load_state()
 
 
 @pytest.fixture
-def both(tmp_path: Path) -> Iterator[tuple[Service, OpenIdProvider]]:
-    with both_running(tmp_path) as running:
+def both(tmp_path: Path, page: Page) -> Iterator[tuple[Service, OpenIdProvider]]:
+    with both_running(tmp_path, page) as running:
         yield running
 
 
@@ -136,7 +137,7 @@ def test_a_sign_in_that_is_cancelled_or_not_of_this_browser_says_so(
 
 def test_the_only_way_in_is_not_taken_away(tmp_path: Path, page: Page) -> None:
     """An account without a confirmed address and without a password keeps its identity."""
-    with both_running(tmp_path) as (service, provider):
+    with both_running(tmp_path, page) as (service, provider):
         provider.set_accounts([{"sub": "mia", "name": "Mia"}])
         go(page, service)
         there(page, "mia")
@@ -163,7 +164,7 @@ def test_a_second_factor_is_asked_for_after_the_provider(both: tuple[Service, Op
 
 def test_a_provider_that_answers_by_a_form_signs_in_too(tmp_path: Path, page: Page) -> None:
     """Its post comes from another site, without our cookie; sent on by GET, the browser brings it."""
-    with both_running(tmp_path, "/auth", oauth_corp_response_mode="form_post") as (service, _):
+    with both_running(tmp_path, page, "/auth", oauth_corp_response_mode="form_post") as (service, _):
         go(page, service)
         there(page, "ada")
         page.locator("form[action*=callback] [type=submit]").click()  # without scripts somebody has to press it
