@@ -5,22 +5,18 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
-from authsvc.app import assemble
+from authsvc.cli.opened import opened
 from authsvc.config.settings import Settings
 from authsvc.flows import verification
 from authsvc.handlers.audit import seen
-from authsvc.world import World
 
 FOUND_BAD = 1
 
 
 def verify(settings: Settings, arguments: Namespace) -> int:
     """Check all of it, beside a running server or without one. Exit status 1 when something does not fit."""
-    core = assemble(settings, World())
-    try:
+    with opened(settings) as core:
         verdict = verification.verify(core)
-    finally:
-        core.close()
     bad = verdict.first_bad
     if arguments.json:
         print(json.dumps(seen(verdict)))

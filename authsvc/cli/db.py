@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
-from authsvc.app import assemble
+from authsvc.cli.opened import opened
 from authsvc.config.settings import Settings
 from authsvc.flows.sizes import sizes
-from authsvc.world import World
 
 MIB = 1_048_576
 
 
 def stats(settings: Settings, arguments: Namespace) -> int:
     """The file, and a line for each table. Counting the rows of a large one takes a while."""
-    core = assemble(settings, World())
-    try:
+    with opened(settings) as core:
         found = sizes(core)
-    finally:
-        core.close()
     if arguments.json:
         print(json.dumps(found))
         return 0

@@ -6,7 +6,7 @@ import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 
-from authsvc.app import assemble
+from authsvc.cli.opened import opened
 from authsvc.config.settings import Settings
 from authsvc.events import CLI
 from authsvc.flows import keys
@@ -14,10 +14,10 @@ from authsvc.flows.core import Core
 from authsvc.flows.keys import NewKey
 from authsvc.handlers import fields
 from authsvc.handlers.keys import network, public
+from authsvc.primitives.ids import NEWEST
 from authsvc.problems import Invalid
 from authsvc.rules.access import EVERYTHING
-from authsvc.store.keys import NEWEST, ApiKey
-from authsvc.world import World
+from authsvc.store.keys import ApiKey
 
 DAY_MS = 86_400_000
 MOST_DAYS = 36_500
@@ -43,12 +43,9 @@ def add_commands(command: ArgumentParser) -> None:
 
 
 def run(settings: Settings, arguments: Namespace) -> None:
-    """Carry out one of the commands below. A server may be running beside it."""
-    core = assemble(settings, World())
-    try:
+    """Carry out one of the commands below."""
+    with opened(settings) as core:
         COMMANDS[arguments.act](core, arguments)
-    finally:
-        core.close()
 
 
 def _create(core: Core, arguments: Namespace) -> None:

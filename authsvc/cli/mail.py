@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
-from authsvc.app import assemble
+from authsvc.cli.opened import opened
 from authsvc.config.settings import Settings
 from authsvc.delivery.assembly import mail_courier
 from authsvc.delivery.letters import COMMON, LETTERS, Letters
@@ -14,7 +14,6 @@ from authsvc.delivery.senders import Permanent, Temporary
 from authsvc.handlers import fields
 from authsvc.primitives import ids
 from authsvc.problems import Refused
-from authsvc.world import World
 
 
 def preview(settings: Settings, arguments: Namespace) -> None:
@@ -31,18 +30,15 @@ def preview(settings: Settings, arguments: Namespace) -> None:
 
 def test(settings: Settings, arguments: Namespace) -> None:
     """Send the letter `test` now, past the outbox, and say what became of it."""
-    world = World()
     to = fields.email(arguments.address).address
-    core = assemble(settings, world)
-    try:
-        courier = mail_courier(settings, world, core.keyring, core.store)
-        now = world.now()
-        envelope = courier.compose(ids.new(ids.DELIVERY, world), "test", to, arguments.locale, {"when": when(now)}, at=now)
-        courier.send_now(envelope)
-    except (Permanent, Temporary) as error:
-        raise Refused(f"the mail was not sent: {error}") from None
-    finally:
-        core.close()
+    with opened(settings) as core:
+        courier = mail_courier(settings, core.world, core.keyring, core.store)
+        now = core.world.now()
+        envelope = courier.compose(ids.new(ids.DELIVERY, core.world), "test", to, arguments.locale, {"when": when(now)}, at=now)
+        try:
+            courier.send_now(envelope)
+        except (Permanent, Temporary) as error:
+            raise Refused(f"the mail was not sent: {error}") from None
     print(json.dumps({"sent": to, "id": envelope.id}) if arguments.json else f"sent to {to}")
 
 

@@ -7,31 +7,25 @@ import signal
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
 
-from authsvc.app import assemble
+from authsvc.cli.opened import opened
 from authsvc.config.settings import Settings
 from authsvc.delivery.assembly import deliveries
 from authsvc.flows import outbox
 from authsvc.flows.core import Core
 from authsvc.flows.users import timestamp
 from authsvc.store.outbox import Message
-from authsvc.world import World
 
 
 def run(settings: Settings, arguments: Namespace) -> None:
-    """Carry out one of the commands below. A server may be running beside it."""
-    core = assemble(settings, World())
-    try:
+    """Carry out one of the commands below."""
+    with opened(settings) as core:
         COMMANDS[arguments.act](core, arguments)
-    finally:
-        core.close()
 
 
 def work(settings: Settings, *, once: bool) -> int:
     """Deliver until SIGTERM or SIGINT; `once`: what is due now."""
-    world = World()
-    core = assemble(settings, world)
-    try:
-        found = deliveries(settings, world, core.keyring, core.store)
+    with opened(settings) as core:
+        found = deliveries(settings, core.world, core.keyring, core.store)
         if once:
             while found.run_once():
                 pass
@@ -40,11 +34,9 @@ def work(settings: Settings, *, once: bool) -> int:
             return 0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: found.ask_to_stop())
-        world.log("authsvc worker: delivering")
+        core.world.log("authsvc worker: delivering")
         found.run_until_stopped()
-        world.log("authsvc worker: stopped")
-    finally:
-        core.close()
+        core.world.log("authsvc worker: stopped")
     return 0
 
 

@@ -6,14 +6,13 @@ import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 
-from authsvc.app import assemble
+from authsvc.cli.opened import opened
 from authsvc.config.settings import Settings
 from authsvc.events import CLI
 from authsvc.flows import roles
 from authsvc.flows.core import Core
 from authsvc.handlers import fields
 from authsvc.rules.access import EVERYTHING
-from authsvc.world import World
 
 
 def add_commands(command: ArgumentParser) -> None:
@@ -29,12 +28,9 @@ def add_commands(command: ArgumentParser) -> None:
 
 
 def run(settings: Settings, arguments: Namespace) -> None:
-    """Carry out one of the commands below. A server may be running beside it."""
-    core = assemble(settings, World())
-    try:
+    """Carry out one of the commands below."""
+    with opened(settings) as core:
         COMMANDS[arguments.act](core, arguments)
-    finally:
-        core.close()
 
 
 def _list(core: Core, arguments: Namespace) -> None:

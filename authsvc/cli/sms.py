@@ -5,25 +5,21 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
-from authsvc.app import assemble
+from authsvc.cli.opened import opened
 from authsvc.config.settings import Settings
 from authsvc.flows import texts
 from authsvc.flows.users import timestamp
-from authsvc.world import World
 
 DAY_MS = 86_400_000
 
 
 def stats(settings: Settings, arguments: Namespace) -> None:
     """A line for each day and range, the newest first. Few used ones are a sign of pumping."""
-    core = assemble(settings, World())
-    try:
+    with opened(settings) as core:
         for day, prefix, sent, verified in texts.stats(core):
             date = str(timestamp(day * DAY_MS))[:10]
             row = {"day": date, "prefix": prefix, "sent": sent, "verified": verified}
             print(json.dumps(row) if arguments.json else f"{date}  {prefix:10}  {sent:6} sent  {verified:6} used")
-    finally:
-        core.close()
 
 
 COMMANDS = {"stats": stats}

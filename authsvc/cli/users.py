@@ -7,7 +7,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 
-from authsvc.app import assemble
+from authsvc.cli.opened import opened
 from authsvc.config.settings import Settings
 from authsvc.events import CLI
 from authsvc.flows import directory, enrolment, login, passwords, registration, removal, users
@@ -18,16 +18,12 @@ from authsvc.primitives.ids import USER, is_id
 from authsvc.problems import Invalid, Problem
 from authsvc.rules.access import EVERYTHING
 from authsvc.store.users import ACTIVE, DISABLED
-from authsvc.world import World
 
 
 def run(settings: Settings, arguments: Namespace) -> None:
-    """Carry out one of the commands below. A server may be running beside it."""
-    core = assemble(settings, World())
-    try:
+    """Carry out one of the commands below."""
+    with opened(settings) as core:
         COMMANDS[arguments.act](core, arguments)
-    finally:
-        core.close()
 
 
 def _create(core: Core, arguments: Namespace) -> None:

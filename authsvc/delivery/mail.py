@@ -22,7 +22,7 @@ from authsvc.primitives.emails import routed
 from authsvc.primitives.keyring import Keyring
 from authsvc.rules.challenges import DAY, HOUR, INVITE, KINDS, MAGIC, MINUTE, VERIFY
 from authsvc.store.challenges import Challenge
-from authsvc.store.outbox import DEAD, LEASE_MS, NEEDLESS, SENT, Message
+from authsvc.store.outbox import DEAD, LEASE_MS, MAIL, NEEDLESS, SENT, Message
 from authsvc.store.sqlite import Store
 from authsvc.store.users import ACTIVE, User
 from authsvc.world import World
@@ -31,7 +31,7 @@ from authsvc.world import World
 class MailCourier:
     """Delivers the rows of kind `mail`."""
 
-    kind = "mail"
+    kind = MAIL
     batch = 20  # for one connection
     lease_ms = LEASE_MS
 

@@ -7,6 +7,7 @@ from authsvc.primitives.keyring import Keyring
 from authsvc.store import seals
 from authsvc.store.seals import MOST_ROWS, Prunable, Seal
 from authsvc.store.sqlite import Store
+from authsvc.store.trail import LAST
 
 WAIT_MS = 60_000  # how long a row waits for its seal, where it does not get full before
 SEALS_AT_ONCE = 100
@@ -19,7 +20,7 @@ def seal(store: Store, keyring: Keyring, now: int) -> Seal | None:
     """Seal the oldest rows that are not sealed yet, if it is time. Computed outside the write block: committed rows stay."""
     with store.read() as tx:
         previous = tx.seals.newest()
-        found = tx.trail.between(previous.through_seq if previous else 0, 2**62, MOST_ROWS)
+        found = tx.trail.between(previous.through_seq if previous else 0, LAST, MOST_ROWS)
     rows = [seals.sealable(row) for row in found]
     if not rows or (len(rows) < MOST_ROWS and 0 <= now - rows[0].at < WAIT_MS):
         return None

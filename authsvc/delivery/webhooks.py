@@ -35,7 +35,6 @@ ROWS_PER_NOTE = 5_000  # events that it does not want, after which its place is 
 REST_SECONDS = 1.0
 GONE = 410
 MOST_ADMINS = 20
-LETTER_SECONDS = 86_400
 
 Row = Mapping[str, Any]
 
@@ -235,5 +234,4 @@ class WebhookWorker:
         facts = {"when": self._world.now(), "url": origin, "error": tried.error or ""}
         for admin in tx.users.with_role(ADMIN, MOST_ADMINS):
             if admin.email:
-                payload = {"letter": "webhook_disabled", "to": admin.email, "locale": admin.locale, "facts": facts}
-                tx.outbox.add("mail", admin.email.casefold(), payload, seconds=LETTER_SECONDS, user_id=admin.id)
+                tx.outbox.add_letter("webhook_disabled", admin.email, admin.locale, facts, ref=None, user_id=admin.id)

@@ -12,6 +12,7 @@ from authsvc.flows import letters
 from authsvc.flows.core import Core
 from authsvc.primitives import codes, ids, links
 from authsvc.primitives.emails import Email
+from authsvc.primitives.keyring import Key
 from authsvc.problems import Problem
 from authsvc.rules.challenges import CHANGE, EMAIL, KINDS, MOST_ATTEMPTS, Kind
 from authsvc.store.challenges import Challenge
@@ -64,17 +65,22 @@ def of(core: Core, kind: Kind, channel: str, target: str, target_key: str, user:
 
 def find(core: Core, text: str, *kinds: Kind) -> Challenge:
     """The open challenge that a link token of one of these kinds belongs to; raises link_invalid. Spends nothing."""
+    found = genuine(core, text, *kinds)
+    if found is None:
+        raise Problem("link_invalid")
+    return found[0]
+
+
+def genuine(core: Core, text: str, *kinds: Kind) -> tuple[Challenge, Key] | None:
+    """The same, with the key that the token was made with; None where there is no such challenge."""
     token = links.parse(text)
-    if token is None:
-        raise Problem("link_invalid")
-    with core.store.read() as tx:
-        challenge = tx.challenges.get(token.challenge_id)
+    challenge = get(core, token.challenge_id) if token else None
     key = core.keyring.get(challenge.kid) if challenge else None
-    if challenge is None or key is None or not links.is_genuine(token, key, challenge.purpose):
-        raise Problem("link_invalid")
+    if token is None or challenge is None or key is None or not links.is_genuine(token, key, challenge.purpose):
+        return None
     if challenge.purpose not in {kind.purpose for kind in kinds} or not is_open(challenge, core.world.now()):
-        raise Problem("link_invalid")
-    return challenge
+        return None
+    return challenge, key
 
 
 def get(core: Core, challenge_id: str) -> Challenge | None:

@@ -32,7 +32,7 @@ def export(core: Core, user_id: str, cause: Cause, authority: Authority) -> dict
             "user": public(user, account.all_roles, account.caps),
             "roles": [{"role": role, "granted_at": timestamp(at)} for role, at in tx.users.grants(user_id)],
             "identities": [identities.public(core, row) for row in tx.identities.of(user_id)],
-            "factors": shown_factors(tx.factors.of(user_id)),
+            "factors": [shown_factor(factor) for factor in tx.factors.of(user_id)],
             "recovery_codes_left": recovery.left_of(batch),
             "sessions": [_session(session) for session in tx.sessions.recent(user_id, MOST_ROWS)],
             "links_and_codes": [_challenge(challenge) for challenge in tx.challenges.of(user_id, MOST_ROWS)],
@@ -46,23 +46,20 @@ def include(core: Core, user_id: str, names: Iterable[str]) -> dict[str, Any]:
     lists: dict[str, Any] = {}
     if "factors" in names:
         with core.store.read() as tx:
-            lists["factors"] = shown_factors(tx.factors.of(user_id))
+            lists["factors"] = [shown_factor(factor) for factor in tx.factors.of(user_id)]
     if "identities" in names:
         lists["identities"] = [identities.public(core, row) for row in identities.every(core, user_id)]
     return lists
 
 
-def shown_factors(factors: Iterable[Factor]) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": factor.id,
-            "type": factor.type,
-            "label": factor.label,
-            "created_at": timestamp(factor.created_at),
-            "last_used_at": timestamp(factor.last_used_at),
-        }
-        for factor in factors
-    ]
+def shown_factor(factor: Factor) -> dict[str, Any]:
+    return {
+        "id": factor.id,
+        "type": factor.type,
+        "label": factor.label,
+        "created_at": timestamp(factor.created_at),
+        "last_used_at": timestamp(factor.last_used_at),
+    }
 
 
 def _session(session: Session) -> dict[str, Any]:

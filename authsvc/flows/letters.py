@@ -12,9 +12,6 @@ from authsvc.store.challenges import Challenge
 from authsvc.store.tx import Tx
 from authsvc.store.users import User
 
-MAIL = "mail"
-SECONDS = 86_400  # how long a mail is tried
-
 
 def may_ask(tx: Tx, core: Core, email_key: str, cause: Cause) -> bool:
     """Whether one more mail may be sent to this address because somebody asked for it; charged, and on record if not."""
@@ -29,8 +26,8 @@ def add(tx: Tx, letter: str, to: str, user: User | None, *, locale: str | None, 
     """One letter to one address. `facts` are placeholders of the letter that are known now, and not secret."""
     if not to:  # an account that has only a phone number
         return
-    payload = {"letter": letter, "to": to, "locale": (user.locale if user else None) or locale, "facts": facts}
-    tx.outbox.add(MAIL, to.casefold(), payload, seconds=SECONDS, ref=challenge.id if challenge else None, user_id=user.id if user else None)
+    chosen = (user.locale if user else None) or locale
+    tx.outbox.add_letter(letter, to, chosen, facts, ref=challenge.id if challenge else None, user_id=user.id if user else None)
 
 
 def notify(tx: Tx, core: Core, letter: str, user: User, cause: Cause, **more: Any) -> None:

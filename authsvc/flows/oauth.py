@@ -83,13 +83,10 @@ def finish(
 
 def _genuine(core: Core, provider: Provider, state: str, browser: str | None) -> tuple[Challenge, Key]:
     """The open attempt that this state stands for, if it was begun here, by this browser, for this provider."""
-    token = links.parse(state)
-    challenge = challenges.get(core, token.challenge_id) if token else None
-    key = core.keyring.get(challenge.kid) if challenge else None
-    if token is None or challenge is None or key is None or not links.is_genuine(token, key, OAUTH.purpose):
+    found = challenges.genuine(core, state, OAUTH)
+    if found is None or found[0].target != provider.name:
         raise Problem("oauth_state_invalid")
-    if challenge.target != provider.name or not challenges.is_open(challenge, core.world.now()):
-        raise Problem("oauth_state_invalid")
+    challenge, key = found
     if browser is None or not hmac.compare_digest(_trace(key, browser), data_of(challenge)["browser"]):
         raise Problem("oauth_state_invalid")
     return challenge, key

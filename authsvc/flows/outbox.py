@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from authsvc.flows.core import Core
-from authsvc.flows.letters import SECONDS
 from authsvc.problems import Problem
-from authsvc.store.outbox import Message
+from authsvc.store.outbox import LETTER_SECONDS, Message
 
 
 def every(core: Core, *, everything: bool) -> Iterator[Message]:
@@ -25,7 +24,7 @@ def every(core: Core, *, everything: bool) -> Iterator[Message]:
 def retry(core: Core, message_id: str) -> None:
     """Deliver it anew, from now; raises not_found."""
     with core.store.write() as tx:
-        if not tx.outbox.revive(message_id, seconds=SECONDS):
+        if not tx.outbox.revive(message_id, seconds=LETTER_SECONDS):
             raise Problem("not_found", f"There is no message {message_id} that is not just being delivered.")
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from authsvc.flows import audit, verification
 from authsvc.flows.core import Core
-from authsvc.handlers.listings import DEFAULT_LIMIT, MOST
+from authsvc.handlers.listings import limit, place_by
 from authsvc.http import lines
 from authsvc.http.lines import CSV, NDJSON
 from authsvc.http.negotiation import preferred
 from authsvc.http.request import Request
 from authsvc.http.response import NEGOTIATED, Response, answer, dumps
-from authsvc.http.shapes import Field, Shape, choice, matching, raw_text, text, whole
-from authsvc.primitives.ids import EVENT, is_id
+from authsvc.http.shapes import Field, Shape, choice, matching, raw_text, text
+from authsvc.primitives.ids import EVENT
 from authsvc.problems import Invalid, Problem
 from authsvc.rules.access import holds
 from authsvc.store.trail import Filter, Row
@@ -52,12 +52,6 @@ def _ip(value: Any) -> str:
         raise Invalid("invalid", "Use an IP address.") from None
 
 
-def _cursor(value: Any) -> str:
-    if not isinstance(value, str) or not is_id(value, EVENT):
-        raise Invalid("invalid", "Use the `next_cursor` of the page before.")
-    return value
-
-
 def _seq(value: Any) -> int:
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,15}", value) or not int(value):
         raise Invalid("invalid", "Use the `next_seq` of the call before.")
@@ -73,8 +67,8 @@ LOGS = Shape(
         "ip": Field(_ip),
         "after": Field(_time),
         "before": Field(_time),
-        "limit": Field(whole(1, MOST), default=DEFAULT_LIMIT),
-        "cursor": Field(_cursor),
+        "limit": limit,
+        "cursor": Field(place_by(EVENT)),
     }
 )
 VERIFY = Shape({"from_seq": Field(_seq)})

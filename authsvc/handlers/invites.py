@@ -8,27 +8,24 @@ from authsvc.flows import challenges, invites
 from authsvc.flows.core import Core
 from authsvc.flows.invites import Invitation
 from authsvc.flows.users import timestamp
-from authsvc.handlers import fields
-from authsvc.handlers.listings import limit, place_by
-from authsvc.handlers.redirects import checked
+from authsvc.handlers import fields, listings
+from authsvc.handlers.redirects import REDIRECT, checked
 from authsvc.http.negotiation import language
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer, nothing
-from authsvc.http.shapes import Field, Shape, raw_text
+from authsvc.http.shapes import Field, Shape
 from authsvc.primitives.ids import CHALLENGE
-from authsvc.rules.redirects import MAX_LENGTH
 from authsvc.store.challenges import Challenge
-from authsvc.store.sessions import NEWEST
 
 INVITE = Shape(
     {
         "email": Field(fields.email, required=True),
         "name": Field(fields.name),
         "roles": Field(fields.roles, default=[], sensitive=True),
-        "redirect_to": Field(lambda value: raw_text(value, most=MAX_LENGTH)),
+        **REDIRECT.fields,
     }
 )
-PAGE = Shape({"limit": limit, "cursor": Field(place_by(CHALLENGE), default=NEWEST)})
+PAGE = listings.by_id(CHALLENGE)
 
 
 def invite(core: Core, request: Request) -> Response:
@@ -41,8 +38,7 @@ def invite(core: Core, request: Request) -> Response:
 def page(core: Core, request: Request) -> Response:
     most = request.query["limit"]
     found = invites.page(core, before=request.query["cursor"], limit=most + 1)
-    items = [_public(made) for made in found[:most]]
-    return answer({"items": items, "next_cursor": found[most - 1].id if len(found) > most else None})
+    return listings.page(found, most, _public)
 
 
 def revoke(core: Core, request: Request) -> Response:

@@ -16,7 +16,7 @@ from authsvc.http.response import Response, answer, nothing
 from authsvc.http.shapes import Field, Shape, nullable, raw_text, several
 from authsvc.primitives.ids import API_KEY
 from authsvc.problems import Invalid, invalid
-from authsvc.store.keys import NEWEST, ApiKey
+from authsvc.store.keys import ApiKey
 
 MOST_NETWORKS = 50
 
@@ -39,14 +39,12 @@ NEW = Shape(
         "networks": Field(several(network, most=MOST_NETWORKS), default=()),
     }
 )
-PAGE = Shape({"limit": listings.limit, "cursor": Field(listings.place_by(API_KEY), default=NEWEST)})
+PAGE = listings.by_id(API_KEY)
 
 
 def page(core: Core, request: Request) -> Response:
     limit = request.query["limit"]
-    found = keys.page(core, before=request.query["cursor"], limit=limit + 1)
-    items = [public(key) for key in found[:limit]]
-    return answer({"items": items, "next_cursor": found[limit - 1].id if len(found) > limit else None})
+    return listings.page(keys.page(core, before=request.query["cursor"], limit=limit + 1), limit, public)
 
 
 def create(core: Core, request: Request) -> Response:

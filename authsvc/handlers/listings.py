@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
-from authsvc.http.shapes import Field, whole
-from authsvc.primitives.ids import is_id
+from authsvc.http.response import Response, answer
+from authsvc.http.shapes import Field, Shape, whole
+from authsvc.primitives.ids import NEWEST, is_id
 from authsvc.problems import Invalid
 
 DEFAULT_LIMIT = 50
@@ -18,6 +19,27 @@ LONGEST_CURSOR = 2_000
 WRONG = "Use the `next_cursor` of the page before."
 
 limit = Field(whole(1, MOST), default=DEFAULT_LIMIT)
+
+
+class Listed(Protocol):
+    """A row that a list goes on from."""
+
+    @property
+    def id(self) -> str: ...
+
+
+L = TypeVar("L", bound=Listed)
+
+
+def by_id(prefix: str) -> Shape:
+    """The query of a list that is in the order of its ids, newest first."""
+    return Shape({"limit": limit, "cursor": Field(place_by(prefix), default=NEWEST)})
+
+
+def page(found: Sequence[L], most: int, public: Callable[[L], Mapping[str, Any]]) -> Response:
+    """So many items, and where the next page begins. Of `found` one more was asked for, which tells whether there is one."""
+    items = [public(row) for row in found[:most]]
+    return answer({"items": items, "next_cursor": found[most - 1].id if len(found) > most else None})
 
 
 def place_by(prefix: str) -> Callable[[Any], str]:

@@ -6,22 +6,21 @@ from authsvc.flows import challenges, magic
 from authsvc.flows.core import Core
 from authsvc.handlers import fields
 from authsvc.handlers.answers import challenge_sent, token_response
-from authsvc.handlers.redirects import checked
+from authsvc.handlers.redirects import REDIRECT, checked
 from authsvc.http.negotiation import language, only_looks, wants_json_only, wants_page
 from authsvc.http.request import Request
 from authsvc.http.response import Response
-from authsvc.http.shapes import Field, Shape, flag, nested, raw_text
+from authsvc.http.shapes import Field, Shape, flag, nested
 from authsvc.pages import views
 from authsvc.primitives.emails import half_masked
 from authsvc.rules.challenges import MAGIC
-from authsvc.rules.redirects import MAX_LENGTH
 from authsvc.store.challenges import Challenge
 
 _OPTIONS = Shape({"setCookie": Field(flag, default=True), "createUser": Field(flag, default=True)})
 MAGIC_ASK = Shape(
     {
         "email": Field(fields.email, required=True),
-        "redirect_to": Field(lambda value: raw_text(value, most=MAX_LENGTH)),
+        **REDIRECT.fields,
         "options": Field(nested(_OPTIONS), default=_OPTIONS.parse({})),
     }
 )

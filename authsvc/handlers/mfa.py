@@ -9,7 +9,7 @@ from authsvc.factors.kinds import BY_TYPE, KINDS
 from authsvc.flows import enrolment, second_step
 from authsvc.flows.core import Core
 from authsvc.flows.enrolment import Confirmed, SetUp
-from authsvc.flows.users import timestamp
+from authsvc.flows.export import shown_factor
 from authsvc.handlers import fields
 from authsvc.handlers.answers import token_response
 from authsvc.http.negotiation import language, wants_page
@@ -106,11 +106,4 @@ def stepped(core: Core, request: Request, mfa_token: str, factor_id: str | None,
 
 
 def public(factor: Factor) -> dict[str, Any]:
-    return {
-        "id": factor.id,
-        "type": factor.type,
-        "label": factor.label,
-        "channel": BY_TYPE[factor.type].channel,
-        "created_at": timestamp(factor.created_at),
-        "last_used_at": timestamp(factor.last_used_at),
-    }
+    return {**shown_factor(factor), "channel": BY_TYPE[factor.type].channel}

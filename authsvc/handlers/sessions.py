@@ -7,15 +7,15 @@ from typing import Any
 from authsvc.flows import sessions, users
 from authsvc.flows.core import Core
 from authsvc.flows.users import timestamp
-from authsvc.handlers.listings import limit, place_by
+from authsvc.handlers import listings
 from authsvc.http.request import Request
-from authsvc.http.response import Response, answer, nothing
+from authsvc.http.response import Response, nothing
 from authsvc.http.shapes import Field, Shape, flag
 from authsvc.primitives.ids import SESSION
 from authsvc.problems import Problem
-from authsvc.store.sessions import NEWEST, Session
+from authsvc.store.sessions import Session
 
-PAGE = Shape({"limit": limit, "cursor": Field(place_by(SESSION), default=NEWEST)})
+PAGE = listings.by_id(SESSION)
 END_ALL = Shape({"all": Field(flag, default=False)})
 
 
@@ -59,8 +59,7 @@ def end_all_of(core: Core, request: Request) -> Response:
 def _page(core: Core, request: Request, user_id: str, current: str | None) -> Response:
     most = request.query["limit"]
     found = sessions.page(core, user_id, before=request.query["cursor"], limit=most + 1)
-    items = [_public(session, current) for session in found[:most]]
-    return answer({"items": items, "next_cursor": found[most - 1].id if len(found) > most else None})
+    return listings.page(found, most, lambda session: _public(session, current))
 
 
 def _public(session: Session, current: str | None) -> dict[str, Any]:

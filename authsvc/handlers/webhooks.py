@@ -17,7 +17,7 @@ from authsvc.primitives.ids import DELIVERY
 from authsvc.problems import Invalid
 from authsvc.rules import destinations
 from authsvc.rules.webhooks import EVERYTHING, MOST_PATTERNS, is_known
-from authsvc.store.deliveries import NEWEST, Delivery
+from authsvc.store.deliveries import Delivery
 from authsvc.store.webhooks import Webhook
 
 MAX_PATTERN = 60
@@ -65,7 +65,7 @@ CHANGE = Shape(
     {"url": Field(_url), "events": Field(_patterns), "description": Field(_description), "enabled": Field(flag)},
     partial=True,
 )
-PAGE = Shape({"limit": listings.limit, "cursor": Field(listings.place_by(DELIVERY), default=NEWEST)})
+PAGE = listings.by_id(DELIVERY)
 FEED = Shape(
     {"after": Field(lambda value: raw_text(value, most=60)), "limit": listings.limit, "types": Field(_types, default=[EVERYTHING])}
 )
@@ -107,8 +107,7 @@ def test(core: Core, request: Request) -> Response:
 def deliveries(core: Core, request: Request) -> Response:
     limit = request.query["limit"]
     found = webhooks.deliveries(core, request.params["webhook_id"], before=request.query["cursor"], limit=limit + 1)
-    items = [_delivery(delivery) for delivery in found[:limit]]
-    return answer({"items": items, "next_cursor": found[limit - 1].id if len(found) > limit else None})
+    return listings.page(found, limit, _delivery)
 
 
 def retry(core: Core, request: Request) -> Response:

@@ -16,9 +16,10 @@ from authsvc.pages.factors import prove, section
 from authsvc.pages.forms import field, hidden, notice, username
 from authsvc.pages.layout import page, piece
 from authsvc.pages.site import respond, site
+from authsvc.primitives.ids import NEWEST
 from authsvc.problems import Problem
 from authsvc.rules.devices import describe
-from authsvc.store.sessions import NEWEST, Session
+from authsvc.store.sessions import Session
 
 MOST_SESSIONS = 50
 # What /account may say after an act, by the word in its query.

@@ -8,6 +8,7 @@ from authsvc.world import World
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32, lower case
 LENGTH = 26
+NEWEST = "\x7f"  # sorts after every id
 RANDOM_BYTES = 10
 
 USER = "usr"

@@ -6,7 +6,6 @@ import sqlite3
 from typing import NamedTuple
 
 KEPT_MS = 30 * 86_400_000
-NEWEST = "~"  # after every id
 
 
 class Delivery(NamedTuple):

@@ -7,7 +7,6 @@ import sqlite3
 from typing import NamedTuple
 
 KEPT_MS = 30 * 86_400_000  # after it was revoked or has run out, it still explains itself in the list
-NEWEST = "~"  # after every id
 
 
 class ApiKey(NamedTuple):

@@ -15,6 +15,9 @@ NEEDLESS = "needless"  # nobody to write to, or its link is of no use any more
 DEAD = "dead"  # given up
 DROPPED = "dropped"  # by an administrator
 
+MAIL = "mail"
+LETTER_SECONDS = 86_400  # how long a mail is tried
+
 LEASE_MS = 300_000  # longer than any batch takes; after a kill another worker sends again
 KEPT_MS = 7 * 86_400_000  # how long what was delivered can still be looked at
 
@@ -84,6 +87,13 @@ class Outbox:
         self._connection.execute(_INSERT, message._asdict())
         self._wake()
         return message.id
+
+    def add_letter(
+        self, letter: str, to: str, locale: str | None, facts: Mapping[str, Any], *, ref: str | None, user_id: str | None
+    ) -> None:
+        """One mail to one address, tried for a day."""
+        payload = {"letter": letter, "to": to, "locale": locale, "facts": facts}
+        self.add(MAIL, to.casefold(), payload, seconds=LETTER_SECONDS, ref=ref, user_id=user_id)
 
     def claim(self, kind: str, most: int, lease_ms: int = LEASE_MS) -> list[Message]:
         """Take some that are due, oldest first; nobody else gets them while the lease lasts."""

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from authsvc.store.users import User
 
 NEVER = 2**62  # ms; a time that no clock shows, and that SQLite's integers hold
-NEWEST = "\x7f"  # sorts after every id
 
 
 class Session(NamedTuple):

@@ -10,7 +10,8 @@ import pytest
 
 from authsvc.app import App
 from authsvc.primitives import ids
-from authsvc.store.sessions import NEWEST, Session
+from authsvc.primitives.ids import NEWEST
+from authsvc.store.sessions import Session
 from authsvc.store.users import ACTIVE, User
 from tests.support import START, FakeWorld
 
