@@ -20,7 +20,7 @@ from typing import Any
 
 from authsvc.app import App
 from authsvc.config import sources
-from authsvc.config.settings import LIMITS
+from authsvc.config.limits import LIMITS
 from authsvc.world import World
 
 QUICK = "--quick" in sys.argv

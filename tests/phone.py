@@ -12,7 +12,7 @@ from typing import Any
 import pyotp
 
 from authsvc.app import App
-from authsvc.config.settings import LIMITS
+from authsvc.config.limits import LIMITS
 from tests.support import EMAIL, PASSWORD, Answer, Client, FakeWorld
 
 NUMBER = "+4915112345678"

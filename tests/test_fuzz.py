@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authsvc.app import App
-from authsvc.config.settings import LIMITS
+from authsvc.config.limits import LIMITS
 from authsvc.events import CLI
 from authsvc.flows import challenges, users
 from authsvc.http.shapes import Shape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 from authsvc.cli.opened import opened
 from authsvc.config.settings import Settings
@@ -13,7 +13,12 @@ from authsvc.handlers.audit import seen
 FOUND_BAD = 1
 
 
-def verify(settings: Settings, arguments: Namespace) -> int:
+def add_commands(command: ArgumentParser) -> None:
+    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
+    acts.add_parser("verify").add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(settings: Settings, arguments: Namespace) -> int:
     """Check all of it, beside a running server or without one. Exit status 1 when something does not fit."""
     with opened(settings) as core:
         verdict = verification.verify(core)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 from authsvc.cli.opened import opened
 from authsvc.config.settings import Settings
@@ -12,7 +12,12 @@ from authsvc.flows.sizes import sizes
 MIB = 1_048_576
 
 
-def stats(settings: Settings, arguments: Namespace) -> int:
+def add_commands(command: ArgumentParser) -> None:
+    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
+    acts.add_parser("stats").add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(settings: Settings, arguments: Namespace) -> int:
     """The file, and a line for each table. Counting the rows of a large one takes a while."""
     with opened(settings) as core:
         found = sizes(core)

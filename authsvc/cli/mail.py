@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping
 
 from authsvc.cli.opened import opened
 from authsvc.config.settings import Settings
@@ -16,7 +17,25 @@ from authsvc.primitives import ids
 from authsvc.problems import Refused
 
 
-def preview(settings: Settings, arguments: Namespace) -> None:
+def add_commands(command: ArgumentParser) -> None:
+    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
+    act = acts.add_parser("preview", help="a letter with made-up values")
+    act.add_argument("name", choices=sorted(LETTERS), metavar="NAME", help=", ".join(LETTERS))
+    act.add_argument("--html", action="store_true", help="the HTML half")
+    act.add_argument("--locale", metavar="TAG", help="such as de or pt-BR")
+    act.add_argument("--json", action="store_true", help="one JSON object")
+    act = acts.add_parser("test", help="send the test letter now")
+    act.add_argument("address", metavar="ADDRESS")
+    act.add_argument("--locale", metavar="TAG")
+    act.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(settings: Settings, arguments: Namespace) -> None:
+    """Carry out one of the commands below."""
+    COMMANDS[arguments.act](settings, arguments)
+
+
+def _preview(settings: Settings, arguments: Namespace) -> None:
     """One letter as it would be sent, with made-up values: the plain text, or with --html the other half."""
     words = COMMON | {"service": settings.name} | LETTERS[arguments.name]
     letter = Letters(settings.letters).render(arguments.name, arguments.locale, words)
@@ -28,7 +47,7 @@ def preview(settings: Settings, arguments: Namespace) -> None:
         print(f"Subject: {letter.subject}\n\n{letter.text.rstrip()}")
 
 
-def test(settings: Settings, arguments: Namespace) -> None:
+def _test(settings: Settings, arguments: Namespace) -> None:
     """Send the letter `test` now, past the outbox, and say what became of it."""
     to = fields.email(arguments.address).address
     with opened(settings) as core:
@@ -42,4 +61,4 @@ def test(settings: Settings, arguments: Namespace) -> None:
     print(json.dumps({"sent": to, "id": envelope.id}) if arguments.json else f"sent to {to}")
 
 
-COMMANDS = {"preview": preview, "test": test}
+COMMANDS: Mapping[str, Callable[[Settings, Namespace], None]] = {"preview": _preview, "test": _test}

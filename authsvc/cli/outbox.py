@@ -1,43 +1,36 @@
-"""`authsvc outbox list|retry|drop` and `authsvc worker`: what waits to be delivered, and delivering it."""
+"""`authsvc outbox list|retry|drop`: what waits to be delivered, or was given up."""
 
 from __future__ import annotations
 
 import json
-import signal
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping
 
 from authsvc.cli.opened import opened
 from authsvc.config.settings import Settings
-from authsvc.delivery.assembly import deliveries
 from authsvc.flows import outbox
 from authsvc.flows.core import Core
 from authsvc.flows.users import timestamp
 from authsvc.store.outbox import Message
 
 
+def add_commands(command: ArgumentParser) -> None:
+    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
+    for name in COMMANDS:
+        act = acts.add_parser(name)
+        act.add_argument("--json", action="store_true", help="one JSON object a line")
+        if name == "list":
+            act.add_argument("--all", action="store_true", help="what was delivered in the last days, too")
+        else:
+            which = act.add_mutually_exclusive_group(required=True)
+            which.add_argument("message", nargs="?", metavar="ID")
+            which.add_argument("--dead", action="store_true", help="all that were given up")
+
+
 def run(settings: Settings, arguments: Namespace) -> None:
     """Carry out one of the commands below."""
     with opened(settings) as core:
         COMMANDS[arguments.act](core, arguments)
-
-
-def work(settings: Settings, *, once: bool) -> int:
-    """Deliver until SIGTERM or SIGINT; `once`: what is due now."""
-    with opened(settings) as core:
-        found = deliveries(settings, core.world, core.keyring, core.store)
-        if once:
-            while found.run_once():
-                pass
-            while found.housekeeping.run_once():
-                pass
-            return 0
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: found.ask_to_stop())
-        core.world.log("authsvc worker: delivering")
-        found.run_until_stopped()
-        core.world.log("authsvc worker: stopped")
-    return 0
 
 
 def _list(core: Core, arguments: Namespace) -> None:

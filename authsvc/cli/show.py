@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 
 import authsvc
@@ -11,34 +12,41 @@ from authsvc.config.settings import Settings
 from authsvc.routes import ROUTES
 
 
-def config(settings: Settings, *, as_json: bool, as_markdown: bool) -> None:
+def add_forms(command: ArgumentParser) -> None:
+    """The forms in which a table is shown."""
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object a line")
+    form.add_argument("--markdown", action="store_true", help="the table of the README")
+
+
+def config(settings: Settings, arguments: Namespace) -> None:
     """Every setting with its value and where it came from; as Markdown, the README's table of defaults."""
     rows = sources.show(settings)
-    if as_markdown:
+    if arguments.markdown:
         rows += oauth.documented()
         shown = [{"Setting": f"`{row['name']}`", "Default": _code(row["default"]), "Meaning": row["doc"]} for row in rows]
         _markdown(shown)
-    elif as_json:
+    elif arguments.json:
         _json_lines(rows)
     else:
         for row in rows:
             print(f"{row['name']} = {row['value'] or '(empty)'}  [{row['source']}]\n    {row['doc']}")
 
 
-def routes(*, as_json: bool, as_markdown: bool) -> None:
+def routes(arguments: Namespace) -> None:
     """The route table."""
     rows = [{"method": r.method, "path": r.path, "who": r.who.name, "limits": ", ".join(r.limits)} for r in ROUTES]
-    if as_markdown:
+    if arguments.markdown:
         _markdown([{"Endpoint": f"`{r['method']} {r['path']}`", "Who": r["who"], "Limits": r["limits"]} for r in rows])
-    elif as_json:
+    elif arguments.json:
         _json_lines(rows)
     else:
         for row in rows:
             print(f"{row['method']:7} {row['path']:24} {row['who']:22} {row['limits']}")
 
 
-def version(*, as_json: bool) -> None:
-    print(json.dumps({"version": authsvc.__version__}) if as_json else authsvc.__version__)
+def version(arguments: Namespace) -> None:
+    print(json.dumps({"version": authsvc.__version__}) if arguments.json else authsvc.__version__)
 
 
 def _json_lines(rows: Sequence[Mapping[str, str]]) -> None:

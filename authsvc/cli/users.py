@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 
 from authsvc.cli.opened import opened
@@ -18,6 +18,25 @@ from authsvc.primitives.ids import USER, is_id
 from authsvc.problems import Invalid, Problem
 from authsvc.rules.access import EVERYTHING
 from authsvc.store.users import ACTIVE, DISABLED
+
+
+def add_commands(command: ArgumentParser) -> None:
+    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
+    for name in COMMANDS:
+        act = acts.add_parser(name)
+        act.add_argument("--json", action="store_true", help="one JSON object (a line for each, in lists)")
+        if name == "list":
+            act.add_argument("--q", metavar="TEXT", help="the beginning of an address or name, a whole number or id")
+        else:
+            act.add_argument("account", metavar="EMAIL" if name == "create" else "EMAIL|ID")
+        if name == "create":
+            act.add_argument("--role", action="append", default=[], metavar="NAME")
+            act.add_argument("--name")
+            act.add_argument("--if-absent", action="store_true", help="if the account exists, only grant it the roles")
+        if name in ("create", "set-password"):
+            act.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+        if name in ("grant", "ungrant"):
+            act.add_argument("name_of_role", metavar="ROLE")
 
 
 def run(settings: Settings, arguments: Namespace) -> None:

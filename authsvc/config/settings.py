@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from authsvc.config import parse
+from authsvc.config.limits import LIMITS
 from authsvc.config.mail import MailTarget, Sender, parse_sender, parse_target
 from authsvc.config.parse import Address, Claim, Limit, Url
 from authsvc.config.sms import SmsTarget, parse_body, parse_countries, parse_headers, parse_sms
@@ -24,39 +25,6 @@ def setting(default: str, parser: Callable[[str], T], doc: str, *, secret: bool 
     """One setting. The default is text, so that it takes the same way in as a value that somebody wrote."""
     made: T = field(default=parser(default), repr=not secret, metadata={"text": default, "parse": parser, "doc": doc, "secret": secret})
     return made
-
-
-@dataclass(frozen=True, slots=True)
-class LimitDeclaration:
-    """One named limit: its default and what its buckets are keyed by (rules/limits.py makes the keys)."""
-
-    default: str
-    keyed_by: str
-    doc: str
-
-
-LIMITS: Mapping[str, LimitDeclaration] = {
-    "login": LimitDeclaration("10/300s", "address+network", "tries for one e-mail address from one network (/24 or /64)"),
-    "login_account": LimitDeclaration("30/3600s", "account", "password tries for one account, from everywhere"),
-    "login_network": LimitDeclaration("100/300s", "network", "tries from one network, over all accounts"),
-    "register": LimitDeclaration("10/3600s", "network", "registrations from one network"),
-    "register_all": LimitDeclaration("500/3600s", "everyone", "registrations in all"),
-    "mail_address": LimitDeclaration("5/3600s", "address", "mails that somebody asked for, to one address; more are not sent"),
-    "mail_network": LimitDeclaration("30/3600s", "network", "requests for mail from one network"),
-    "sms_pace": LimitDeclaration("1/30s", "number", "SMS to one number, in a row"),
-    "sms_number": LimitDeclaration("5/3600s", "number", "SMS to one number; more are not sent"),
-    "sms_number_day": LimitDeclaration("10/86400s", "number", "SMS to one number, in a day"),
-    "sms_network": LimitDeclaration("10/3600s", "network", "SMS asked for from one network"),
-    "sms_prefix": LimitDeclaration("100/3600s", "number range", "SMS to one calling code and the next four digits"),
-    "sms_day": LimitDeclaration("1000/86400s", "everyone", "SMS in all"),
-    "link": LimitDeclaration("20/60s", "network", "uses of links and codes from one network"),
-    "reset_token": LimitDeclaration("20/60s", "network", "uses of password-reset links from one network"),
-    "oauth": LimitDeclaration("30/60s", "network", "sign-ins by a provider, begun or ended, from one network"),
-    "factor": LimitDeclaration("30/3600s", "session", "changes of second factors by one session"),
-    "code_account": LimitDeclaration("20/86400s", "account", "codes tried for one account, from everywhere"),
-    "refresh": LimitDeclaration("60/60s", "session", "refreshes of one session (per process)"),
-    "read": LimitDeclaration("600/60s", "caller", "requests of one session, or of one network without one (per process)"),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

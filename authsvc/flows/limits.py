@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from authsvc.config.limits import LIMITS
 from authsvc.config.parse import Limit
-from authsvc.config.settings import LIMITS
 from authsvc.flows.core import Core
 from authsvc.primitives.buckets import Charge
 from authsvc.problems import Problem

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from authsvc.app import App
-from authsvc.config.settings import LIMITS
+from authsvc.config.limits import LIMITS
 from authsvc.primitives import codes, recovery, totp
 from tests import phone
 from tests.phone import (

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from authsvc.app import App
-from authsvc.config.settings import LIMITS
+from authsvc.config.limits import LIMITS
 from authsvc.events import CLI
 from authsvc.flows import removal, users
 from authsvc.problems import KINDS

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from authsvc.app import App
-from authsvc.config.settings import LIMITS
+from authsvc.config.limits import LIMITS
 from authsvc.world import World
 from tests.support import make_app
 

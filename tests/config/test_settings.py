@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from authsvc.config import sources
+from authsvc.config.limits import LIMITS
 from authsvc.config.mail import MailTarget
 from authsvc.config.parse import Address, Limit
-from authsvc.config.settings import LIMITS, Settings, declared
+from authsvc.config.settings import Settings, declared
 from authsvc.problems import Refused
 
 PRODUCTION = "https://auth.example.com"

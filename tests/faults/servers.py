@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import authsvc
-from authsvc.config.settings import LIMITS
+from authsvc.config.limits import LIMITS
 
 ROOT = Path(authsvc.__file__).parent.parent
 PASSWORD = "violet-harbour-91"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from authsvc.app import App
-from authsvc.config.settings import LIMITS
+from authsvc.config.limits import LIMITS
 from tests.faults.servers import FULL_DISK_BYTES, Load, Server, free_port, serving
 from tests.faults.test_kill import assert_nothing_half_done, assert_whole
 from tests.support import EMAIL, PASSWORD, Client, actions, make_app, running

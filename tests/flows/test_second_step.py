@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from authsvc.app import App
-from authsvc.config.settings import LIMITS
+from authsvc.config.limits import LIMITS
 from tests import phone
 from tests.phone import NUMBER, Authenticator, claims, enrol_email, enrol_sms, enrol_totp, first_step, other_than, refused, second_step
 from tests.support import EMAIL, START, Answer, Client, FakeWorld, actions, event_rows, running, together

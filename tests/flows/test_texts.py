@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from authsvc.app import App
-from authsvc.config.settings import LIMITS as DECLARED
+from authsvc.config.limits import LIMITS as DECLARED
 from authsvc.flows.texts import LIMITS
 from authsvc.primitives import codes
 from authsvc.rules import phones

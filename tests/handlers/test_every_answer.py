@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from authsvc.app import App
-from authsvc.config.settings import LIMITS
+from authsvc.config.limits import LIMITS
 from authsvc.routes import ROUTES, Route
 from tests.support import Answer, Client, running
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from authsvc.app import App
-from authsvc.config.settings import LIMITS
+from authsvc.config.limits import LIMITS
 from authsvc.primitives import codes
 from authsvc.routes import ROUTES
 from tests.support import EMAIL, PASSWORD, Answer, Client, FakeWorld, actions, event_rows, running

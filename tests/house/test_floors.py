@@ -30,7 +30,7 @@ FLOORS = (
     {"__main__"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-PARTS = {"access_log": "wsgi"}  # a file of a room that is not a folder
+PARTS = {"access_log": "wsgi", "admission": "wsgi"}  # a file of a room that is not a folder
 MOST_LINES = 250
 SHAPELESS = re.compile(r"util|helper|manager|misc|common$")
 OF_THE_WORLD = re.compile(

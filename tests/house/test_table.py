@@ -11,7 +11,7 @@ import pytest
 
 import authsvc
 from authsvc import events, problems
-from authsvc.config.settings import LIMITS
+from authsvc.config.limits import LIMITS
 from authsvc.problems import KINDS
 from authsvc.routes import ROUTES, UNSAFE_METHODS, Route
 from authsvc.rules.access import ANYBODY_KNOWN, ANYONE, TOKEN_HOLDER

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from authsvc.app import App
-from authsvc.config.settings import LIMITS
+from authsvc.config.limits import LIMITS
 from tests.http.bare import Bare
 from tests.pages.test_browser_answers import title
 from tests.support import EMAIL, PASSWORD, Answer, Client, running

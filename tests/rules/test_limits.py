@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authsvc.config.settings import LIMITS
+from authsvc.config.limits import LIMITS
 from authsvc.rules import limits
 from authsvc.rules.limits import Facts, key, network
 
