@@ -86,7 +86,7 @@ def destination(url: str) -> Destination:
         raise wrong
     clear = parts.scheme == "http"
     port = port if port is not None else HTTP_PORT if clear else HTTPS_PORT
-    if port not in (HTTPS_PORT, HTTP_PORT) and port < FIRST_FREE_PORT:
+    if port < FIRST_FREE_PORT and port != HTTPS_PORT and not (clear and port == HTTP_PORT):
         raise Invalid("not_allowed", "Use port 443, or one from 1024 on.")
     return Destination(host, port, clear)
 

@@ -287,6 +287,7 @@ def test_a_url_is_read_in_one_way(url: str, host: str, port: int, clear: bool) -
         "https://example.com:0x50/",
         "https://example.com:99999/",
         "https://example.com:22/",
+        "https://example.com:80/",
         "https://example.com:25/",
         "https://example.com:0/",
         "https://127.1/",
