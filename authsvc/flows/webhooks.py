@@ -15,11 +15,8 @@ from authsvc.problems import Problem, invalid
 from authsvc.rules import webhooks as rules
 from authsvc.rules.destinations import destination, is_allowed
 from authsvc.store.deliveries import Delivery
-from authsvc.store.trail import LAST
 from authsvc.store.tx import Tx
 from authsvc.store.webhooks import Webhook, secrets_of
-
-ROWS_PER_READ = 500
 
 
 class Wanted(NamedTuple):
@@ -86,12 +83,10 @@ def change(core: Core, webhook_id: str, values: Mapping[str, Any], cause: Cause)
         changed |= {"enabled": int(values["enabled"]), "disabled_reason": None if values["enabled"] else "asked"}
     if "url" in values or values.get("enabled"):
         changed |= {"failures": 0, "failing_since": None, "due_at": 0}
-    known = get(core, webhook_id)
-    standing = _standing(core, known) if "events" in values else 0
     with core.store.write() as tx:
         present = _existing(tx.webhooks.get(webhook_id))
-        if standing and present.events == known.events:  # what it wants more counts from now on
-            changed["next_seq"] = max(standing, present.next_seq)
+        if "events" in values:  # what it wants more counts from now on
+            changed["next_seq"] = _standing(tx, present)
         webhook = _existing(tx.webhooks.change(webhook_id, core.world.now(), **changed))
         _record(tx, events.WEBHOOK_UPDATED, webhook, cause, fields=sorted(values))
     return webhook
@@ -159,19 +154,12 @@ def _refuse_private(core: Core, url: str) -> None:
         raise invalid("url", "not_allowed", "This is not a public https address; AUTHSVC_WEBHOOK_NETWORKS can list others.")
 
 
-def _standing(core: Core, webhook: Webhook) -> int:
-    """The first event that it has wanted up to now and has not had; the one to come, where there is none. It may be far:
-    nobody who writes is kept waiting."""
-    patterns, above = json.loads(webhook.events), webhook.next_seq - 1
-    while True:
-        with core.store.read() as tx:
-            rows = tx.trail.between(above, LAST, ROWS_PER_READ)
-        if not rows:
-            return above + 1
-        for row in rows:
-            if rules.matches(patterns, row["action"]):
-                return int(row["seq"])
-        above = rows[-1]["seq"]
+def _standing(tx: Tx, webhook: Webhook) -> int:
+    """The first event that it has wanted up to now and has not had; the one to come, where there is none. By index: what it
+    does not want may be the whole trail, and others wait to write."""
+    patterns = json.loads(webhook.events)
+    wanted = [name for name in rules.NAMES if rules.matches(patterns, name)]
+    return tx.trail.next_of(wanted, webhook.next_seq - 1) or max(webhook.next_seq, (tx.trail.last() or 0) + 1)
 
 
 def _record(tx: Tx, event: Event, webhook: Webhook, cause: Cause, **data: Any) -> None:

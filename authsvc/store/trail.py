@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from authsvc.store.broken import fetched
@@ -142,6 +142,12 @@ class Trail:
 
     def last(self) -> int | None:
         return self._number("SELECT max(seq) FROM events")
+
+    def next_of(self, actions: Collection[str], above: int) -> int | None:
+        """The number of the next row that tells of any of these events; a look into the index for each."""
+        statement = "SELECT min(seq) FROM events WHERE action = :action AND seq > :above"
+        found = [self._number(statement, action=action, above=above) for action in actions]
+        return min((number for number in found if number is not None), default=None)
 
     def number_of(self, event_id: str) -> int | None:
         return self._number("SELECT seq FROM events WHERE id = :id", id=event_id)

@@ -524,6 +524,38 @@ def test_what_happened_before_it_was_wanted_does_not_come(app: App, boss: Caller
     assert receiver.got[-1].id == ids[0]
 
 
+def test_other_wishes_cost_the_same_however_far_behind_it_is(app: App, boss: Caller, receiver: Receiver) -> None:
+    """By index: neither the only writer nor whoever asks is kept while the trail is walked through."""
+    made = subscribe(boss, receiver.url(), "webhook.deleted", enabled=False)
+
+    def steps() -> int:
+        """So many thousand steps of SQLite's machine."""
+        counted = 0
+
+        def count() -> int:
+            nonlocal counted
+            counted += 1
+            return 0
+
+        with app.core.store.write() as tx, app.core.store.read() as reading:
+            tx._connection.execute("UPDATE webhooks SET next_seq = 1")
+            connections = (tx._connection, reading._connection)
+        for connection in connections:
+            connection.set_progress_handler(count, 1_000)
+        try:
+            assert boss.call("PUT", f"/webhooks/{made['id']}", {"events": ["webhook.deleted"]}).status == 200
+        finally:
+            for connection in connections:
+                connection.set_progress_handler(None, 0)
+        return counted
+
+    few = steps()
+    with app.core.store.write() as tx:
+        for _ in range(3_000):
+            tx.events.record(events.LOGIN_FAILED, SYSTEM, outcome="failure")
+    assert steps() <= few + 2
+
+
 def test_a_wider_wish_holds_up_no_writer(app: App, boss: Caller, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     """PUT for one that lay disabled for long does not walk over the whole trail while nobody else may write."""
     made = subscribe(boss, receiver.url(), "webhook.deleted", enabled=False)
