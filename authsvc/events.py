@@ -53,7 +53,10 @@ IDENTITY_UNLINKED = Event("identity.unlinked", "An identity at an OAuth provider
 ACCOUNT_RECLAIMED = Event("account.reclaimed", "An address was proved by another way in: what had been set up before was dropped.")
 LIMIT_HIT = Event("limit.hit", "Something was not done because of a limit on its effects; `data.limit` names it.")
 WEBHOOK_CREATED = Event("webhook.created", "A webhook was made; `data.url` is the origin that it goes to.")
-WEBHOOK_UPDATED = Event("webhook.updated", "A webhook was changed, or its secret renewed; `data.fields` says what.")
+WEBHOOK_UPDATED = Event(
+    "webhook.updated",
+    "A webhook was changed, or its secret renewed; `data.fields` says what. `data.forgotten`: this many events, wanted or not, were forgotten before it was served.",
+)
 WEBHOOK_DELETED = Event("webhook.deleted", "A webhook was deleted.")
 WEBHOOK_DISABLED = Event("webhook.disabled", "A webhook was disabled after failing for too long, or because its receiver is gone.")
 DELIVERY_FAILED = Event("delivery.failed", "A message was given up; `data.error` says why.", internal=True)

@@ -123,7 +123,7 @@ class WebhookWorker:
         if not self._has_work(webhook):
             return 0
         with self._store.write() as tx:
-            claimed = tx.webhooks.claim(webhook.id)
+            claimed = self._claim(tx, webhook)
         if claimed is None:
             return 0
         tried, until = 0, self._world.now() + TURN_MS
@@ -212,10 +212,19 @@ class WebhookWorker:
 
     def _note_place(self, webhook: Webhook, next_seq: int) -> None:
         with self._store.write() as tx:
-            claimed = tx.webhooks.claim(webhook.id)
+            claimed = self._claim(tx, webhook)
             if claimed is not None:
                 tx.webhooks.advance(claimed, next_seq)
                 tx.webhooks.release(claimed)
+
+    def _claim(self, tx: Tx, webhook: Webhook) -> Webhook | None:
+        """Keep others from it. What was forgotten before it was served is told: it takes what comes for all that there was."""
+        claimed = tx.webhooks.claim(webhook.id)
+        if claimed is not None and claimed.enabled and (forgotten := tx.trail.forgotten(claimed.next_seq)):
+            tx.webhooks.advance(claimed, claimed.next_seq + forgotten)
+            data = {"url": urlsplit(webhook.url).netloc, "fields": [], "forgotten": forgotten}
+            tx.events.record(events.WEBHOOK_UPDATED, SYSTEM, subject=webhook.id, data=data)
+        return claimed
 
     def _note(self, tx: Tx, step: Step, tried: Tried) -> None:
         now = self._world.now()

@@ -73,7 +73,8 @@ def create(core: Core, wanted: Wanted, cause: Cause) -> Webhook:
 
 
 def change(core: Core, webhook_id: str, values: Mapping[str, Any], cause: Cause) -> Webhook:
-    """Set what is given. One that is enabled again goes on where it stopped: what happened meanwhile is not lost to it."""
+    """Set what is given. One that is enabled again goes on where it stopped, or with the oldest event that is still kept; how
+    many are not is on record."""
     if "url" in values:
         _refuse_private(core, values["url"])
     changed: dict[str, Any] = {name: values[name] for name in ("url", "description") if name in values}
@@ -87,8 +88,12 @@ def change(core: Core, webhook_id: str, values: Mapping[str, Any], cause: Cause)
         present = _existing(tx.webhooks.get(webhook_id))
         if "events" in values:  # what it wants more counts from now on
             changed["next_seq"] = _standing(tx, present)
+        told: dict[str, Any] = {"fields": sorted(values)}
+        if ("events" in values or values.get("enabled")) and (forgotten := tx.trail.forgotten(present.next_seq)):
+            told["forgotten"] = forgotten
+            changed.setdefault("next_seq", present.next_seq + forgotten)
         webhook = _existing(tx.webhooks.change(webhook_id, core.world.now(), **changed))
-        _record(tx, events.WEBHOOK_UPDATED, webhook, cause, fields=sorted(values))
+        _record(tx, events.WEBHOOK_UPDATED, webhook, cause, **told)
     return webhook
 
 

@@ -149,6 +149,10 @@ class Trail:
         found = [self._number(statement, action=action, above=above) for action in actions]
         return min((number for number in found if number is not None), default=None)
 
+    def forgotten(self, number: int) -> int:
+        """How many rows from this one on are not kept any more."""
+        return max((self.first() or 0) - number, 0)
+
     def number_of(self, event_id: str) -> int | None:
         return self._number("SELECT seq FROM events WHERE id = :id", id=event_id)
 
