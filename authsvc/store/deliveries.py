@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import NamedTuple
 
-KEPT_MS = 30 * 86_400_000
+KEPT_MS = 30 * 86_400_000  # what did not arrive
+DELIVERED_KEPT_MS = 7 * 86_400_000
 
 
 class Delivery(NamedTuple):

@@ -141,3 +141,30 @@ def test_one_that_nobody_served_for_too_long_is_told_of_it_once(
     assert place(app, made["id"]) >= first(app)
     kept = [row["id"] for row in event_rows(app) if row["action"] == wish]
     assert [got.id for got in receiver.got] == kept
+
+
+def test_what_arrived_is_listed_for_a_week_and_what_did_not_for_a_month(app: App, world: FakeWorld, receiver: Receiver) -> None:
+    """What somebody wants sent once more waits for that, however old it is."""
+    boss = admin(app)
+    made = boss.call("POST", "/webhooks", {"url": receiver.url(), "events": ["login.succeeded"]}).json()
+    for status in (200, 200, 500):
+        receiver.behaviour = says(status)
+        record(app, 1)
+        app.deliveries.run_once()
+        world.advance(1)  # ids of one millisecond have no order
+
+    def listed() -> list[str | None]:
+        with app.core.store.read() as tx:
+            return [delivery.error for delivery in tx.deliveries.page(made["id"], before="~", limit=9)]
+
+    again = boss.get(f"/webhooks/{made['id']}/deliveries")["items"][-1]["id"]
+    assert boss.call("POST", f"/deliveries/{again}/retry").status == 202
+    world.advance(6 * 86_400)
+    app.deliveries.housekeeping.run_once()
+    assert listed() == ["answered 500", None, None]
+    world.advance(86_401)
+    app.deliveries.housekeeping.run_once()
+    assert listed() == ["answered 500", None]
+    world.advance(24 * 86_400)
+    app.deliveries.housekeeping.run_once()
+    assert listed() == []

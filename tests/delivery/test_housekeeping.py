@@ -223,6 +223,7 @@ INSERTS = {
     "settled messages": DEAD.replace(":outcome", "'sent'"),
     "given-up messages": DEAD.replace(":outcome", "'dead'"),
     "deliveries": "INSERT INTO deliveries (id, webhook_id, event_id, event_type, created_at, attempts) VALUES (:id, 'w', :id, 't', :at, 1)",
+    "deliveries that arrived": "INSERT INTO deliveries (id, webhook_id, event_id, event_type, created_at, attempts, delivered_at) VALUES (:id, 'w', :id, 't', :at, 1, 1)",
     "revoked keys": "INSERT INTO api_keys VALUES (:id, 'k', 'n', '[]', '[]', NULL, 0, NULL, :at, NULL)",
     "keys that ran out": "INSERT INTO api_keys VALUES (:id, 'k', 'n', '[]', '[]', NULL, 0, :at, NULL, NULL)",
     "full buckets": "INSERT INTO buckets VALUES ('b', :id, :at)",
