@@ -168,3 +168,43 @@ def test_what_arrived_is_listed_for_a_week_and_what_did_not_for_a_month(app: App
     world.advance(24 * 86_400)
     app.deliveries.housekeeping.run_once()
     assert listed() == []
+
+
+def test_a_loss_is_told_once_however_often_the_next_event_fails(app: App, world: FakeWorld, receiver: Receiver) -> None:
+    """A try that fails moves no place; what was forgotten is behind it all the same."""
+    receiver.behaviour = says(500)
+    admin(app).call("POST", "/webhooks", {"url": receiver.url(), "events": ["login.succeeded"]})
+    sealed(app, world, (2, 2))
+    world.advance(YEAR)
+    sealed(app, world, (1, 1))
+    for _ in range(3):
+        app.deliveries.run_once()
+        world.advance(3_600)
+    assert len(receiver.got) == 3
+    assert len(told(app)) == 1
+
+
+def test_a_test_moves_no_webhook_that_is_disabled(app: App, world: FakeWorld, receiver: Receiver, off: str) -> None:
+    """What it lost is told when it is enabled, to whoever does that."""
+    stood = place(app, off)
+    sealed(app, world, (1, 1))
+    token = Client(app).login(ADMIN).json()["access_token"]
+    assert Client(app).call("POST", f"/webhooks/{off}/test", token=token).status == 202
+    app.deliveries.run_once()
+    assert [got.type for got in receiver.got] == ["webhook.test"]
+    assert place(app, off) == stood
+    assert told(app) == []
+
+
+def test_other_wishes_skip_not_the_event_that_it_stands_at(app: App, world: FakeWorld, receiver: Receiver) -> None:
+    """One that fails stands at an event that it wants: with more wishes it stands there still."""
+    receiver.behaviour = says(500)
+    boss = admin(app)
+    made = boss.call("POST", "/webhooks", {"url": receiver.url(), "events": ["login.succeeded"]}).json()
+    with app.core.store.write() as tx:
+        tx._connection.execute("UPDATE webhooks SET next_seq = (SELECT max(seq) + 1 FROM events)")
+    record(app, 2)
+    app.deliveries.run_once()
+    stood = place(app, made["id"])
+    assert boss.call("PUT", f"/webhooks/{made['id']}", {"events": ["login.*"]}).status == 200
+    assert place(app, made["id"]) == stood
