@@ -138,7 +138,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/oauth/link", oauth.linked, SIGNED_IN),
     Route("POST", "/oauth/link", oauth.link, SIGNED_IN_LATELY, OAUTH, oauth.LINK, page=browser.LINK_FORM),
     Route("DELETE", "/oauth/link/:provider", oauth.unlink, SIGNED_IN_LATELY, OAUTH, page=browser.UNLINK_FORM),
-    Route("GET", "/oauth/:provider", oauth.start, ANYONE, OAUTH, query=oauth.START, page=browser.OAUTH_START, waits=True),
+    Route("GET", "/oauth/:provider", oauth.start, ANYBODY_KNOWN, OAUTH, query=oauth.START, page=browser.OAUTH_START, waits=True),
     # Sent here by the provider: the single-use `state` and the browser's own cookie stand for what an origin would tell.
     Route("GET", CALLBACK, oauth.callback, ANYBODY_KNOWN, OAUTH, query=oauth.CALLBACK, page=browser.OAUTH_CALLBACK, waits=True),
     Route("POST", CALLBACK, oauth.callback_form, ANYBODY_KNOWN, OAUTH, oauth.CALLBACK, page=browser.OAUTH_CALLBACK, foreign=True),

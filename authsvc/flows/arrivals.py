@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from authsvc import events
 from authsvc.events import Cause
 from authsvc.flows import addresses, challenges, identities, sessions, signin, signup
+from authsvc.flows.authentication import Caller
 from authsvc.flows.core import Core
 from authsvc.flows.sessions import Tokens
 from authsvc.flows.signin import Entered, Pending, Wanted
-from authsvc.flows.users import NewUser
+from authsvc.flows.users import NewUser, account_of
 from authsvc.primitives import ids
 from authsvc.primitives.emails import Email
 from authsvc.problems import Problem
@@ -73,6 +74,24 @@ def sign_in(core: Core, arrival: Arrival, wanted: Wanted) -> SignedIn:
     if refused is not None:
         raise refused.problem
     return SignedIn(signin.tokens(core, outcome), wanted.redirect_to)
+
+
+def renew(core: Core, provider: Provider, identity: Identity, caller: Caller, cause: Cause) -> Tokens:
+    """Renew the auth_time of the caller's session by an identity that is linked to their account; nobody else's does."""
+    user = caller.user
+    with core.store.write() as tx:
+        known = identities.find(tx, provider, identity)
+        is_theirs = known is not None and known.user_id == user.id
+        if is_theirs:
+            session = sessions.strengthen(tx, core, caller.session.id, AMR)
+            account = account_of(tx, user)
+            tx.events.record(events.LOGIN_SUCCEEDED, cause, subject=user.id, data={"amr": [AMR], "again": True})
+        else:
+            data = {"reason": "reauthentication", "provider": provider.name}
+            tx.events.record(events.LOGIN_FAILED, cause, subject=user.id, outcome="failure", data=data)
+    if not is_theirs:
+        raise Problem("oauth_not_linked", f"That was somebody else at {provider.title}: nobody who is linked to your account.")
+    return sessions.tokens(core, account, session)
 
 
 def _account(tx: Tx, core: Core, arrival: Arrival) -> User:

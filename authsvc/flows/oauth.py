@@ -37,9 +37,18 @@ class Returned:
     name: str | None = None  # told beside the code, and signed by nobody
 
 
-def begin(core: Core, provider: Provider, browser: str, *, redirect_to: str | None, locale: str | None, caller: Caller | None) -> str:
+def begin(
+    core: Core,
+    provider: Provider,
+    browser: str,
+    *,
+    redirect_to: str | None,
+    locale: str | None,
+    caller: Caller | None,
+    again: bool = False,
+) -> str:
     """The URL to send the browser to. `browser`: what only this browser keeps. With a caller the identity will be linked
-    to their account, by their session; without one it signs somebody in."""
+    to their account, by their session, or, `again`, renew that; without one it signs somebody in."""
     key = core.keyring.current
     challenge = challenges.of(
         core,
@@ -52,6 +61,7 @@ def begin(core: Core, provider: Provider, browser: str, *, redirect_to: str | No
         session_id=caller.session.id if caller else None,
         redirect_to=redirect_to,
         locale=locale,
+        again=again,
     )
     with core.providers.waiting():
         url = provider.authorize_url(_attempt(core, key, provider, challenge))
@@ -78,6 +88,8 @@ def finish(
         wanted = Wanted(set_cookie, noted["redirect_to"])
         return arrivals.sign_in(core, Arrival(provider, identity, cause, returned.name, noted["locale"]), wanted)
     linking = _linking(core, challenge.user_id, noted["session_id"])
+    if noted.get("again"):
+        return SignedIn(arrivals.renew(core, provider, identity, linking, cause), noted["redirect_to"])
     return identities.link(core, provider, identity, linking, cause, redirect_to=noted["redirect_to"])
 
 

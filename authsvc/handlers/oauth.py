@@ -17,9 +17,9 @@ from authsvc.http.body import FORM, media_type
 from authsvc.http.negotiation import language, only_looks, wants_json_only, wants_page
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer, found, nothing, see_other
-from authsvc.http.shapes import Field, Shape, raw_text
+from authsvc.http.shapes import Field, Shape, flag, raw_text
 from authsvc.primitives.keyring import encode
-from authsvc.problems import Invalid
+from authsvc.problems import Invalid, Problem
 from authsvc.rules import profiles
 from authsvc.rules.challenges import OAUTH
 
@@ -29,7 +29,7 @@ MAX_CODE = 4_096
 _BROWSER = re.compile(r"[A-Za-z0-9_-]{43}")
 _PARAMETERS = ("state", "code", "iss", "error", "user")
 
-START = REDIRECT
+START = Shape({**REDIRECT.fields, "again": Field(flag, default=False)})
 CALLBACK = Shape(
     {
         "state": Field(lambda value: raw_text(value, most=200)),
@@ -48,11 +48,16 @@ def offered(core: Core, request: Request) -> Response:
 
 
 def start(core: Core, request: Request) -> Response:
-    """302 to the provider; for a program that says so, the URL. The cookie makes sure that the same browser comes back."""
+    """302 to the provider; for a program that says so, the URL. The cookie makes sure that the same browser comes back.
+    `again`: to renew the session that there is, by an identity that is linked."""
     provider = core.providers.get(request.params["provider"])
     redirect_to = checked(core, request.query)
+    again = request.query["again"]
+    if again and request.caller is None:
+        raise Problem("unauthenticated")
     browser = _browser(core, request)
-    url = oauth.begin(core, provider, browser, redirect_to=redirect_to, locale=language(request.environ), caller=None)
+    caller = request.caller if again else None
+    url = oauth.begin(core, provider, browser, redirect_to=redirect_to, locale=language(request.environ), caller=caller, again=again)
     cookie = [core.cookies.oauth.set(browser, OAUTH.seconds)]
     return answer({"authorize_url": url}, headers=cookie) if wants_json_only(request.environ) else found(url, cookie)
 

@@ -29,17 +29,18 @@ WAYS = (("/login", "Sign in"), (ACCOUNT, "Your account"))
 
 def buttons(core: Core, query: str) -> Safe:
     """A way to each provider. `query` says where to go afterwards."""
-    offered = core.providers.every()
-    if not offered:
-        return EMPTY
-    links = [piece(core, "provider", name=one.name, title=one.title, query=query) for one in offered]
-    return piece(core, "providers", providers=join(links))
+    return or_else(core, join(piece(core, "provider", name=one.name, title=one.title, query=query) for one in core.providers.every()))
+
+
+def or_else(core: Core, links: Safe) -> Safe:
+    """The links after another way, if there are any."""
+    return piece(core, "providers", providers=links) if links else EMPTY
 
 
 def again(core: Core, request: Request) -> Safe:
     """For an account that has no password, perhaps: signing in once more by what is linked."""
     linked = {row.provider for row in identities.every(core, request.caller.user.id)} if request.caller else set()
-    query = "?" + urlencode({"redirect_to": f"{core.settings.public_url}/account?done=again"})
+    query = "?" + urlencode({"again": "on", "redirect_to": f"{core.settings.public_url}/account?done=again"})
     return join(
         piece(core, "provider", name=one.name, title=one.title, query=query) for one in core.providers.every() if one.name in linked
     )
@@ -63,7 +64,9 @@ def leave(core: Core, request: Request, response: Response) -> Response:
     """Off to the provider. Not by a redirect: browsers hold the redirects of a form to our own policy (form-action)."""
     url = response.value["authorize_url"]
     head = Safe(f'<meta http-equiv="refresh" content="0; url={text(url)}">\n')
-    document = site(core.settings.pages).page(core, "One moment", piece(core, "leave", url=url), head=head)
+    document = site(core.settings.pages).page(
+        core, "One moment", piece(core, "leave", url=url, title=core.providers.get(request.body["provider"]).title), head=head
+    )
     return respond(core, document, headers=cookies_of(response))
 
 
@@ -78,6 +81,7 @@ def came_back(core: Core, request: Request, response: Response) -> Response:
 def refused(core: Core, request: Request, problem: Problem) -> Response:
     """Nobody was signed in."""
     links = join(Safe(f'<a href="{text(below(core, path))}">{text(label)}</a> ') for path, label in WAYS)
-    content = piece(core, "message", text=WORDS.get(problem.code) or words(problem), links=links)
+    plain = problem.detail == problem.kind.meaning  # or this very refusal has words of its own
+    content = piece(core, "message", text=(WORDS.get(problem.code) if plain else None) or words(problem), links=links)
     headers = [*problem.headers, *retry_after(problem)]
     return page(core, problem.kind.title, content, status=problem.status, headers=headers)

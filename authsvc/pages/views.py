@@ -132,7 +132,7 @@ def reauthenticate(core: Core, request: Request, problem: Problem | None = None)
         "reauthenticate",
         username=username(request.caller.user.email if request.caller else ""),
         password=field(core, request, problem, "password", "Password", type="password", autocomplete="current-password"),
-        providers=identities.again(core, request),
+        providers=identities.or_else(core, identities.again(core, request)),
     )
     return page(core, "Is it you?", content, problem)
 

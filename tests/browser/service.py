@@ -163,12 +163,15 @@ def site_running() -> Iterator[Site]:
 
 
 @contextmanager
-def service_running(folder: Path, mount: str = "", **settings: Any) -> Iterator[Service]:
-    """authsvc on a port of its own, without limits, its mail delivered by threads into a folder; below a path, nothing beside it."""
+def service_running(folder: Path, mount: str = "", *, host: str = HOST, **settings: Any) -> Iterator[Service]:
+    """authsvc on a port of its own, without limits, its mail delivered by threads into a folder; below a path, nothing beside it.
+
+    `host`: by which name the browser knows it. To a browser, localhost is another site than 127.0.0.1, whatever the port.
+    """
     mail, world = folder / "mail", Clock()
     with make_server(HOST, 0, lambda _environ, _start: [], Threaded, Quiet) as server:
         address = f"{HOST}:{server.server_port}"
-        url = f"http://{address}{mount}"
+        url = f"http://{host}:{server.server_port}{mount}"
         unlimited = dict.fromkeys((f"limit_{name}" for name in LIMITS), "0")
         places = {"public_url": url, "listen": address, "mail": f"file:{mail}", "delivery": "threads"}
         app = make_app(folder, world, **unlimited | places | settings)
