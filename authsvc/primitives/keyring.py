@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import cache
 
@@ -16,6 +16,7 @@ class Purpose(StrEnum):
 
     KID = "key id"
     ACCESS = "access token"
+    SIGNING = "seal of a signing key"
     REFRESH = "refresh token"
     LINK = "link token"
     CODE = "one-time code"
@@ -61,21 +62,51 @@ class Key:
         return f"<Key {self.kid}>"
 
 
-class Keyring:
-    """The current key, which makes new things, and older ones, which only check."""
+class Ring:
+    """The keys as they were read at one time; `version` tells whether what they were read from is still the same."""
 
-    def __init__(self, secrets: Sequence[bytes]) -> None:
+    def __init__(self, secrets: Sequence[bytes], version: object = None) -> None:
         keys = [Key(secret) for secret in secrets]
+        self.version = version
         self.current = keys[0]
-        self._keys = {key.kid: key for key in keys}
+        self.keys = {key.kid: key for key in keys}
+
+
+class Keyring:
+    """The current key, which makes new things, and older ones, which only check.
+
+    `newer` is asked at each use for another ring, in case the keys have changed since the given version; so no process
+    refuses what another has made under a new key, and none needs a restart. It costs a look at a file's date.
+    """
+
+    def __init__(self, secrets: Sequence[bytes], version: object = None, newer: Callable[[object], Ring | None] | None = None) -> None:
+        self._ring = Ring(secrets, version)
+        self._newer = newer
+
+    @property
+    def current(self) -> Key:
+        return self._now().current
 
     def get(self, kid: str) -> Key | None:
         """The key with this id, if we still have it."""
-        return self._keys.get(kid)
+        return self._now().keys.get(kid)
 
     def every(self) -> list[Key]:
-        """All keys, for checking what does not name its own."""
-        return list(self._keys.values())
+        """All keys, the current one first, for checking what does not name its own."""
+        return list(self._now().keys.values())
+
+    @property
+    def state(self) -> object:
+        """Another object once the keys have changed."""
+        return self._now()
+
+    def _now(self) -> Ring:
+        """Of two threads the slower may put an older ring back: that has its version, and is replaced at the next use."""
+        if self._newer is not None:
+            found = self._newer(self._ring.version)
+            if found is not None:
+                self._ring = found
+        return self._ring
 
 
 def _mac(secret: bytes, label: str) -> bytes:

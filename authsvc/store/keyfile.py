@@ -1,41 +1,160 @@
-"""The secret key: from the settings, or from the file beside the database, which a workbench makes for itself."""
+"""The secret keys: from the settings, or from the file beside the database, which is made, watched and changed here."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from authsvc.config import parse
 from authsvc.config.settings import Settings
-from authsvc.primitives.keyring import Keyring
+from authsvc.primitives.keyring import Key, Keyring, Ring
 from authsvc.problems import Refused
 from authsvc.world import World
 
 SECRET_BYTES = 32
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
+# The first line of a file with several keys. Without it the whole content is one key, as it was before there could be more.
+MARK = "# authsvc: secret keys, one a line, the newest first"
+
+Version = tuple[int, ...]
 
 
 def keyring(settings: Settings, database: str, world: World, *, may_make: bool) -> Keyring:
     """The keys of this service, newest first. Raises Refused when there is none and none may be made."""
-    secret = settings.secret_key or _from_file(Path(database + ".key"), settings, world, may_make=may_make)
-    return Keyring([text.encode() for text in (secret, *settings.secret_key_previous)])
+    if settings.secret_key:
+        return Keyring(_as_bytes([settings.secret_key, *settings.secret_key_previous]))
+    file = KeyFile(database, settings, world)
+    if not file.path.exists() and not may_make:
+        raise Refused(f"the database was made with a secret key, and {file.path} is gone. Restore it from your backup")
+    if not file.path.exists():
+        _make(file.path, settings, world)
+    version = file.version()
+    return Keyring(_as_bytes([*file.secrets(), *settings.secret_key_previous]), version, file.newer)
 
 
-def _from_file(path: Path, settings: Settings, world: World, *, may_make: bool) -> str:
-    if not path.exists() and not may_make:
-        raise Refused(f"the database was made with a secret key, and {path} is gone. Restore it from your backup")
-    if not path.exists():
-        _make(path, settings, world)
-    _check_mode(path, settings, world)
-    try:
-        secret = parse.secret(path.read_text("ascii"))
-    except (OSError, ValueError) as error:
-        raise Refused(f"cannot use the key file {path}: {error}") from None
-    if not secret:
-        raise Refused(f"the key file {path} is empty; restore it from your backup")
-    return secret
+class KeyFile:
+    """The file `<database>.key`: one key, or a marked list."""
+
+    def __init__(self, database: str, settings: Settings, world: World) -> None:
+        self.path = Path(database + ".key")
+        self._settings = settings
+        self._world = world
+        self._told: object = self  # of which version it was told that it cannot be used; none yet
+
+    def version(self) -> Version | None:
+        """Another one whenever the file was changed or replaced; None when it is not there."""
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+    def secrets(self) -> list[str]:
+        """What the file holds, newest first. Raises Refused."""
+        try:
+            self._check_mode()
+            found = _parsed(self.path.read_text("ascii"))
+        except (OSError, ValueError) as error:
+            raise Refused(f"cannot use the key file {self.path}: {error}") from None
+        if not found:
+            raise Refused(f"the key file {self.path} is empty; restore it from your backup")
+        return found
+
+    def newer(self, version: object) -> Ring | None:
+        """The keys, if the file is not of this version any more. While it is gone or damaged, those at hand go on."""
+        now = self.version()
+        if now == version:
+            return None
+        try:
+            return Ring(_as_bytes([*self.secrets(), *self._settings.secret_key_previous]), now)
+        except Refused as refused:
+            if self._told != now:
+                self._world.log(f"warning: {refused}; going on with the keys that were read before")
+            self._told = now
+            return None
+
+    def add(self) -> Key:
+        """Put a new key first; the older ones stay below it. Raises Refused.
+
+        In two steps: once it is on the disk as one that only checks, it becomes the one that makes things. So no power cut
+        takes away a key that something was already made with.
+        """
+        key = _new_secret(self._world)
+        with self._changing():
+            before = self.secrets()
+            if any(len(secret.splitlines()) > 1 or secret.startswith("#") for secret in before):
+                raise Refused(
+                    f"the key in {self.path} has a line break or begins with #, so it cannot stand in a list: give it as the "
+                    "first of AUTHSVC_SECRET_KEY_PREVIOUS, and a new one (openssl rand -hex 32) as AUTHSVC_SECRET_KEY"
+                )
+            self._replace([*before, key])
+            self._replace([key, *before])
+        return Key(key.encode())
+
+    def remove(self, kid: str) -> None:
+        """Take one out; never the first. Raises Refused."""
+        with self._changing():
+            first, *older = self.secrets()
+            self._replace([first, *(secret for secret in older if Key(secret.encode()).kid != kid)])
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Alone with the file: of two that change it at once the second sees what the first has written. The lock is on the
+        folder, which stays while the file in it is replaced; a killed process lets go of it."""
+        folder = os.path.dirname(os.path.realpath(self.path))
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise Refused(f"cannot use the folder {folder}: {error.strerror}") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _replace(self, secrets: Sequence[str]) -> None:
+        """Write all anew beside the file, then put it in its place: whole and on the disk, or not at all."""
+        target = os.path.realpath(self.path)
+        partial = target + ".new"
+        try:
+            owner = os.stat(target)
+            _write_whole(partial, "\n".join([MARK, *secrets, ""]), owner.st_uid, owner.st_gid)
+            os.replace(partial, target)
+            _sync_folder(os.path.dirname(target))
+        except OSError as error:
+            raise Refused(f"cannot write the key file {target}: {error.strerror}. It is as it was") from None
+
+    def _check_mode(self) -> None:
+        mode = stat.S_IMODE(self.path.stat().st_mode)
+        if not mode & OTHERS:
+            return
+        advice = f"the key file {self.path} can be read by others (mode {mode:04o}); run: chmod 600 {self.path}"
+        if not self._settings.workbench:
+            raise Refused(advice)
+        self._world.log(f"warning: {advice}")
+
+
+def _parsed(content: str) -> list[str]:
+    if not content.startswith(MARK):
+        return [secret] if (secret := parse.secret(content)) else []
+    return [secret for line in content.splitlines() if not line.startswith("#") and (secret := parse.secret(line))]
+
+
+def _new_secret(world: World) -> str:
+    """32 random bytes as text, whose id does not look like an option on a command line."""
+    while True:
+        secret = world.random_bytes(SECRET_BYTES).hex()
+        if not Key(secret.encode()).kid.startswith("-"):
+            return secret
+
+
+def _as_bytes(secrets: Sequence[str]) -> list[bytes]:
+    return [text.encode() for text in secrets]
 
 
 def _make(path: Path, settings: Settings, world: World) -> None:
@@ -49,7 +168,7 @@ def _make(path: Path, settings: Settings, world: World) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # made with mode 0600
     try:
         with os.fdopen(descriptor, "w") as file:
-            file.write(world.random_bytes(SECRET_BYTES).hex() + "\n")
+            file.write(_new_secret(world) + "\n")
             file.flush()
             os.fsync(file.fileno())
         os.link(temporary, path)
@@ -59,11 +178,25 @@ def _make(path: Path, settings: Settings, world: World) -> None:
         os.unlink(temporary)
 
 
-def _check_mode(path: Path, settings: Settings, world: World) -> None:
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if not mode & OTHERS:
-        return
-    advice = f"the key file {path} can be read by others (mode {mode:04o}); run: chmod 600 {path}"
-    if not settings.workbench:
-        raise Refused(advice)
-    world.log(f"warning: {advice}")
+def _write_whole(path: str, content: str, user: int, group: int) -> None:
+    """A file for its owner's eyes only, on the disk. What a killed process left there is overwritten."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+    with open(path, "w", encoding="ascii", opener=opener) as file:
+        os.fchmod(file.fileno(), 0o600)
+        status = os.fstat(file.fileno())
+        if (status.st_uid, status.st_gid) != (user, group):
+            os.fchown(file.fileno(), user, group)  # the service must be able to read what root has written for it
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
