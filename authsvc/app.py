@@ -12,7 +12,7 @@ from authsvc.flows.core import Core
 from authsvc.http.cookies import cookies
 from authsvc.pages.site import site
 from authsvc.primitives.buckets import MemoryBuckets
-from authsvc.primitives.jwts import AccessTokens
+from authsvc.primitives.jwts import AccessTokens, DerivedKeys
 from authsvc.primitives.passwords import Cost, Hasher
 from authsvc.providers.assembly import providers
 from authsvc.routes import ROUTES
@@ -59,7 +59,7 @@ def assemble(settings: Settings, world: World) -> Core:
         keyring=keyring,
         store=store,
         hasher=Hasher(world, cost, budget_mib=settings.hash_budget_mib),
-        tokens=AccessTokens(keyring, world, issuer=settings.issuer, audience=settings.audience, seconds=settings.access_seconds),
+        tokens=AccessTokens(DerivedKeys(keyring), world, issuer=settings.issuer, audience=settings.audience, seconds=settings.access_seconds),
         memory_buckets=MemoryBuckets(),
         cookies=cookies(secure=settings.secure, domain=settings.cookie_domain, mount=settings.public_url.path),
         providers=offered,

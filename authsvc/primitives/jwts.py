@@ -1,31 +1,23 @@
-"""Access tokens: JWTs as in RFC 9068, signed with HS256 under a sub-key (RFC 7519, 8725)."""
+"""Access tokens: JWTs as in RFC 9068 (RFC 7519, 8725). Their signatures are jws.py; which keys there are, whoever gives them."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from authsvc.primitives import ids
+from authsvc.primitives import ids, jws
+from authsvc.primitives.jws import HS256, Forged, TokenKey
 from authsvc.primitives.keyring import Key, Keyring, Purpose
 from authsvc.primitives.memory import make_room
 from authsvc.problems import Problem
 from authsvc.world import World
 
-if TYPE_CHECKING:
-    from jwt import PyJWS
-
-ALGORITHM = "HS256"
 TYPE = "at+jwt"
 LEEWAY_SECONDS = 60
 MAX_BYTES = 8_192
-REMEMBERED = 2_048  # verified tokens kept, so that a repeated one costs a look-up instead of an HMAC and a parse
+REMEMBERED = 2_048  # verified tokens kept, so that a repeated one costs a look-up instead of a signature and a parse
 
-# Base64url without padding; the last of the 43 digits of 32 bytes carries two bits that are always zero, so that a
-# token has one spelling only.
-_FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 _TEXTS = ("iss", "aud", "sub", "jti", "sid", "acr")
 _NUMBERS = ("iat", "exp", "gen", "auth_time")
 _LISTS = ("amr", "roles", "caps")
@@ -34,31 +26,71 @@ Claims = Mapping[str, Any]
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
+class TokenKeys(Protocol):
+    """The keys of access tokens, as they are at this moment."""
+
+    def current(self) -> TokenKey:
+        """The one that signs."""
+
+    def find(self, kid: str) -> TokenKey | None:
+        """The one of this id, if its tokens count."""
+
+    def state(self) -> object:
+        """Equal as long as no key was taken away."""
+
+
+class DerivedKeys:
+    """Sub-keys of the secret keys, for HS256."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+
+    def current(self) -> TokenKey:
+        return _derived(self._keyring.current)
+
+    def find(self, kid: str) -> TokenKey | None:
+        key = self._keyring.get(kid)
+        return None if key is None else _derived(key)
+
+    def every(self) -> list[TokenKey]:
+        """All of them, the current one first."""
+        return [_derived(key) for key in self._keyring.every()]
+
+    def state(self) -> object:
+        return self._keyring.state
+
+
+def _derived(key: Key) -> TokenKey:
+    sub = key.sub(Purpose.ACCESS)
+    return TokenKey(key.kid, HS256, sub, sub)
+
+
 class AccessTokens:
     """Makes and checks access tokens for one issuer and audience."""
 
-    def __init__(self, keyring: Keyring, world: World, *, issuer: str, audience: str, seconds: int) -> None:
-        self._keyring = keyring
+    def __init__(self, keys: TokenKeys, world: World, *, issuer: str, audience: str, seconds: int) -> None:
+        self._keys = keys
         self._world = world
         self._issuer = issuer
         self._audience = audience
         self.seconds = seconds
-        self._verified: dict[str, Claims] = {}
+        self._verified: dict[str, tuple[object, Claims]] = {}
 
     def issue(self, claims: Claims) -> str:
         """A signed token: the given claims, and issuer, audience, times and id beside them."""
         now = self._world.now() // 1000
         own = {"iss": self._issuer, "aud": self._audience, "iat": now, "exp": now + self.seconds, "jti": ids.new("jti", self._world)}
-        key = self._keyring.current
-        payload = _compact({**claims, **own}).encode()
-        return _jws().encode(payload, key.sub(Purpose.ACCESS), ALGORITHM, {"typ": TYPE, "kid": key.kid})
+        return jws.sign(_compact({**claims, **own}).encode(), self._keys.current(), TYPE)
 
     def verify(self, token: str, *, allow_expired: bool = False) -> Claims:
         """The claims of a genuine token; raises `invalid_token` or `token_expired`."""
-        claims = self._verified.get(token)
-        if claims is None:
+        state = self._keys.state()
+        remembered = self._verified.get(token)
+        if remembered is not None and remembered[0] == state:
+            claims = remembered[1]
+        else:
             claims = self._decode(token)
-            self._remember(token, claims)
+            self._remember(token, state, claims)
         now = self._world.now() // 1000
         if claims["iat"] > now + LEEWAY_SECONDS:
             raise Problem("invalid_token", "The token says it was made in the future.")
@@ -66,29 +98,26 @@ class AccessTokens:
             raise Problem("token_expired")
         return claims
 
-    def _remember(self, token: str, claims: Claims) -> None:
+    def _remember(self, token: str, state: object, claims: Claims) -> None:
+        """Together with the state of the keys before it was verified: whatever has gone meanwhile vouches for nothing."""
         make_room(self._verified, REMEMBERED)
-        self._verified[token] = claims
+        self._verified[token] = (state, claims)
 
     def _decode(self, token: str) -> Claims:
-        """Signature first, with our own algorithm and a key that the header can only choose from the ring."""
-        from jwt import PyJWTError
-
-        form = _FORM.fullmatch(token) if len(token) <= MAX_BYTES else None
-        if form is None:
+        """Signature first, with our own algorithm and a key that the header can only choose from ours."""
+        if len(token) > MAX_BYTES or not token.isascii():
             raise Problem("invalid_token")
         try:
-            key = self._key(_jws().get_unverified_header(token))
-            payload = _jws().decode(token, key.sub(Purpose.ACCESS), [ALGORITHM])
+            payload = jws.verified(token, self._key(jws.header_of(token)))
             claims: Any = json.loads(payload, object_pairs_hook=_unique)
-        except (PyJWTError, ValueError, RecursionError):
+        except (Forged, ValueError, RecursionError):
             raise Problem("invalid_token") from None
         return self._checked(claims)
 
-    def _key(self, header: Mapping[str, Any]) -> Key:
+    def _key(self, header: Mapping[str, Any]) -> TokenKey:
         kid = header.get("kid")
-        key = self._keyring.get(kid) if isinstance(kid, str) else None
-        if key is None or header.get("typ") != TYPE or header.get("alg") != ALGORITHM:
+        key = self._keys.find(kid) if isinstance(kid, str) and header.get("typ") == TYPE else None
+        if key is None or header.get("alg") != key.alg:
             raise Problem("invalid_token")
         return key
 
@@ -110,21 +139,3 @@ def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(members)) != len(members):
         raise ValueError("a claim is there twice")
     return dict(members)
-
-
-@cache
-def _jws() -> PyJWS:
-    """PyJWT's signatures (RFC 7515), without its guess at every call whether our 32 raw bytes might be a PEM file.
-
-    Only the signature: its checks of the claims would take the time from the host's clock, not from the World.
-    """
-    from jwt import PyJWS  # takes 90 ms to import, so not before the first token
-    from jwt.algorithms import HMACAlgorithm
-
-    class RawKey(HMACAlgorithm):
-        def prepare_key(self, key: Any) -> bytes:
-            return bytes(key)
-
-    jws = PyJWS(algorithms=[])
-    jws.register_algorithm(ALGORITHM, RawKey(HMACAlgorithm.SHA256))
-    return jws

@@ -12,10 +12,10 @@ from typing import Any
 
 from authsvc.config.oauth import OAuthClient
 from authsvc.config.settings import Settings
+from authsvc.primitives.keypairs import has_crypto
 from authsvc.problems import Problem, Refused, busy
 from authsvc.providers.apple import client_secret
 from authsvc.providers.discovery import endpoints
-from authsvc.providers.keys import has_crypto
 from authsvc.providers.presets import OAUTH2, OPENID, PRESETS, TENANT, Preset
 from authsvc.providers.provider import Client, Provider
 from authsvc.providers.remembered import Remembered

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 from authsvc.http.outbound import Answered
@@ -15,15 +13,6 @@ PAUSE_SECONDS = 30  # between two look-ups for unknown keys: any forged token ma
 MOST_KEYS = 50
 FAMILIES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 LEAST_RSA_BITS = 2_048  # RFC 7518 section 3.3
-
-
-@cache
-def has_crypto() -> bool:
-    """Whether the extra `crypto` is installed, so that signatures can be verified."""
-    try:
-        return find_spec("cryptography") is not None
-    except ValueError:  # somebody has put a stub in its place
-        return False
 
 
 class Keys:

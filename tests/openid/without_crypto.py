@@ -14,7 +14,7 @@ sys.modules["cryptography"] = None  # type: ignore[assignment]
 
 
 def main() -> None:
-    from authsvc.providers.keys import has_crypto
+    from authsvc.primitives.keypairs import has_crypto
     from tests.openid.walks import browser, enter
     from tests.support import FakeWorld, actions, running
 

@@ -12,7 +12,7 @@ from joserfc.jwk import OctKey
 
 from authsvc.app import App
 from authsvc.primitives import jwts
-from authsvc.primitives.jwts import AccessTokens
+from authsvc.primitives.jwts import AccessTokens, DerivedKeys
 from authsvc.primitives.keyring import Key, Keyring, Purpose, encode
 from authsvc.problems import Problem
 from tests.support import START, Client, FakeWorld, running
@@ -42,7 +42,7 @@ def tokens(world: FakeWorld) -> AccessTokens:
 
 
 def make(world: FakeWorld, *secrets: bytes, issuer: str = ISSUER, audience: str = AUDIENCE) -> AccessTokens:
-    return AccessTokens(Keyring(secrets or (SECRET,)), world, issuer=issuer, audience=audience, seconds=SECONDS)
+    return AccessTokens(DerivedKeys(Keyring(secrets or (SECRET,))), world, issuer=issuer, audience=audience, seconds=SECONDS)
 
 
 def independently(text: str, secret: bytes = SECRET) -> joserfc_jwt.Token:
@@ -323,7 +323,7 @@ class CountingKeyring(Keyring):
 def test_remembering_saves_the_second_verification(world: FakeWorld) -> None:
     """A repeated token costs a look-up; only its exact bytes are remembered, and a changed one is verified."""
     keyring = CountingKeyring()
-    tokens = AccessTokens(keyring, world, issuer=ISSUER, audience=AUDIENCE, seconds=SECONDS)
+    tokens = AccessTokens(DerivedKeys(keyring), world, issuer=ISSUER, audience=AUDIENCE, seconds=SECONDS)
     text = tokens.issue(CLAIMS)
 
     for _ in range(3):
