@@ -8,12 +8,17 @@ from typing import Any
 from authsvc.config import sources
 from authsvc.config.settings import Settings
 from authsvc.delivery.assembly import deliveries
+from authsvc.flows import signing
 from authsvc.flows.core import Core
+from authsvc.flows.token_keys import LiveKeys
 from authsvc.http.cookies import cookies
 from authsvc.pages.site import site
 from authsvc.primitives.buckets import MemoryBuckets
-from authsvc.primitives.jwts import AccessTokens, DerivedKeys
+from authsvc.primitives.jws import HS256
+from authsvc.primitives.jwts import AccessTokens
+from authsvc.primitives.keypairs import has_crypto
 from authsvc.primitives.passwords import Cost, Hasher
+from authsvc.problems import Refused
 from authsvc.providers.assembly import providers
 from authsvc.routes import ROUTES
 from authsvc.store.opening import open_store
@@ -29,6 +34,7 @@ class App:
         try:
             site(settings.pages)  # own pages and letters with faults stop the start
             self.deliveries = deliveries(settings, core.world, core.keyring, core.store)
+            signing.prepare(core)
         except BaseException:
             core.close()
             raise
@@ -51,7 +57,10 @@ class App:
 def assemble(settings: Settings, world: World) -> Core:
     """All parts, connected. Raises Refused when something that a start needs is missing or wrong."""
     offered = providers(settings, world)
+    if settings.jwt_alg != HS256 and not has_crypto():
+        raise Refused(f"AUTHSVC_JWT_ALG={settings.jwt_alg} needs the extra crypto: pip install 'authsvc[crypto]'")
     store, keyring = open_store(settings, world)
+    token_keys = LiveKeys(store, keyring, world)
     cost = Cost(settings.hash_memory_kib, settings.hash_time, settings.hash_parallelism)
     return Core(
         settings=settings,
@@ -59,7 +68,8 @@ def assemble(settings: Settings, world: World) -> Core:
         keyring=keyring,
         store=store,
         hasher=Hasher(world, cost, budget_mib=settings.hash_budget_mib),
-        tokens=AccessTokens(DerivedKeys(keyring), world, issuer=settings.issuer, audience=settings.audience, seconds=settings.access_seconds),
+        token_keys=token_keys,
+        tokens=AccessTokens(token_keys, world, issuer=settings.issuer, audience=settings.audience, seconds=settings.access_seconds),
         memory_buckets=MemoryBuckets(),
         cookies=cookies(secure=settings.secure, domain=settings.cookie_domain, mount=settings.public_url.path),
         providers=offered,

@@ -28,6 +28,10 @@ ROLE_UPDATED = Event("role.updated", "A role has other caps or another descripti
 ROLE_DELETED = Event("role.deleted", "A role was deleted, and taken from all who had it.")
 KEY_CREATED = Event("key.created", "An API key was made; `data.caps` says what it may do.")
 KEY_REVOKED = Event("key.revoked", "An API key was revoked.")
+KEYS_ROTATED = Event(
+    "keys.rotated", "Another key signs tokens, or makes all that is derived; `data.kind` and `data.kid` say which.", internal=True
+)
+KEYS_RETIRED = Event("keys.retired", "A key was taken out of use; what was made with it ends.", internal=True)
 LOGIN_SUCCEEDED = Event("login.succeeded", "A session was opened; `data.amr` says how.")
 LOGIN_FAILED = Event("login.failed", "A sign-in or a confirmation of identity was refused; `data.reason` says why.")
 SESSION_REVOKED = Event("session.revoked", "A session was ended before its time.")

@@ -26,6 +26,7 @@ from authsvc.handlers import (
     tokens,
     users,
     webhooks,
+    well_known,
 )
 from authsvc.handlers.redirects import REDIRECT
 from authsvc.http.request import Request
@@ -181,4 +182,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/healthz", service.healthz, ANYONE, ()),
     Route("GET", "/readyz", service.readyz, ANYONE, waits=True),
     Route("GET", "/problems/:code", service.problem, ANYONE),
+    Route("GET", "/.well-known/jwks.json", well_known.jwks, ANYONE),
+    Route("GET", "/.well-known/oauth-authorization-server", well_known.metadata, ANYONE),
+    Route("GET", "/.well-known/change-password", well_known.change_password, ANYONE),
 )

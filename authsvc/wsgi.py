@@ -12,13 +12,14 @@ from authsvc.flows.core import Core
 from authsvc.http.negotiation import wants_page
 from authsvc.http.origins import Origins
 from authsvc.http.request import Request, request_id
-from authsvc.http.response import STATUS_LINES, Response, Streamed, challenge, nothing, refusal
+from authsvc.http.response import PUBLIC, STATUS_LINES, Response, Streamed, challenge, nothing, refusal
 from authsvc.http.router import Router
 from authsvc.pages.browser import problem_page
 from authsvc.primitives import apikeys
 from authsvc.problems import Problem
 from authsvc.routes import Route
 
+WELL_KNOWN = "/.well-known/"
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
@@ -100,7 +101,10 @@ class Wsgi:
         return response if response.value is None and response.body else route.page.done(self._core, request, response)
 
     def _below_mount(self, path: str) -> str:
-        """The path below AUTHSVC_PUBLIC_URL, where neither the host nor a proxy has taken off the path of that URL."""
+        """The path below AUTHSVC_PUBLIC_URL, where neither the host nor a proxy has taken off the path of that URL. RFC 8414
+        section 3.1 puts that path behind the well-known one."""
+        if self._mount and path.startswith(WELL_KNOWN):
+            return path.removesuffix(self._mount)
         return path.removeprefix(self._mount) if self._mount and path.startswith(self._mount + "/") else path
 
     def _options(self, request: Request, path: str) -> Response:
@@ -109,7 +113,8 @@ class Wsgi:
 
     def _headers(self, request: Request, response: Response) -> list[tuple[str, str]]:
         headers = [("X-Request-Id", request.id), *response.security, *request.limits, *response.headers]
-        headers += self._origins.headers(request.environ)
+        if response.security is not PUBLIC:
+            headers += self._origins.headers(request.environ)
         if response.content_type is not None:
             headers.append(("Content-Type", response.content_type))
             if response.stream is None:

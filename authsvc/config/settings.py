@@ -100,6 +100,12 @@ class Settings:
         "or nobody but an administrator",
     )
     signup_domains: tuple[str, ...] = setting("", parse.domains, "domains whose addresses may sign up, comma-separated")
+    jwt_alg: str = setting(
+        "HS256",
+        parse.choice("HS256", "ES256", "EdDSA", "RS256"),
+        "what signs access tokens: sub-keys of the secret keys, or (by the extra `crypto`) key pairs whose public halves stand in "
+        "/.well-known/jwks.json",
+    )
     issuer: str = setting("", parse.text, "`iss` of the tokens; empty: the public URL")
     audience: str = setting("", parse.text, "`aud` of the access tokens; empty: the public URL")
     claims: tuple[Claim, ...] = setting("", parse.claims, "extra claims of the access token: `org=app_metadata.org,name=name`")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authsvc.config.settings import Settings
+from authsvc.flows.token_keys import LiveKeys
 from authsvc.http.cookies import Cookies
 from authsvc.primitives.buckets import MemoryBuckets
 from authsvc.primitives.jwts import AccessTokens
@@ -24,6 +25,7 @@ class Core:
     keyring: Keyring
     store: Store
     hasher: Hasher
+    token_keys: LiveKeys
     tokens: AccessTokens
     memory_buckets: MemoryBuckets
     cookies: Cookies

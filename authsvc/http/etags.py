@@ -14,3 +14,11 @@ def matches(if_match: str, current: str) -> bool:
     if wanted == "*":
         return True
     return _LIST.fullmatch(wanted) is not None and current in [tag for weak, tag in re.findall(_TAG, wanted) if not weak]
+
+
+def is_known(if_none_match: str | None, current: str) -> bool:
+    """Whether an If-None-Match header says that the client has this one; here a weak tag is as good (section 13.1.2)."""
+    if if_none_match is None:
+        return False
+    wanted = if_none_match.strip()
+    return wanted == "*" or (_LIST.fullmatch(wanted) is not None and current in [tag for _, tag in re.findall(_TAG, wanted)])

@@ -25,6 +25,14 @@ API_SECURITY: Headers = [
 ]
 # The same, where the form of the data depends on what is accepted.
 NEGOTIATED: Headers = [*API_SECURITY[:-1], ("Vary", "Accept, Origin")]
+# What is the same for all and no secret: any site may read it, with nobody's cookies, and caches may keep it.
+PUBLIC_SECONDS = 300
+PUBLIC: Headers = [
+    *API_SECURITY[:2],
+    ("Cache-Control", f"public, max-age={PUBLIC_SECONDS}"),
+    API_SECURITY[3],
+    ("Access-Control-Allow-Origin", "*"),
+]
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 

@@ -9,12 +9,14 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
+from authsvc import events
 from authsvc.config.settings import Settings
 from authsvc.primitives.keyring import Keyring
 from authsvc.problems import Refused
 from authsvc.store import keyfile
 from authsvc.store.migrations import migrate, migrations
 from authsvc.store.sqlite import Store, connect
+from authsvc.store.tx import Tx
 from authsvc.world import World
 
 LOCK_TIMEOUT_MS = 30_000  # a start may have to wait for another process's migration
@@ -140,11 +142,18 @@ def _matching_keys(connection: sqlite3.Connection, path: str, settings: Settings
             "(to replace it, keep it in AUTHSVC_SECRET_KEY_PREVIOUS)"
         )
     if keys.current.kid not in kids:
-        connection.execute(
-            "INSERT INTO secret_keys (kid, added_at) VALUES (:kid, :now) ON CONFLICT (kid) DO NOTHING",
-            {"kid": keys.current.kid, "now": world.now()},
-        )
+        _note_key(connection, keys, world, first=not kids)
     return keys
+
+
+def _note_key(connection: sqlite3.Connection, keys: Keyring, world: World, *, first: bool) -> None:
+    """From now on rows are made with this key. Where it takes the place of another one, that is on record."""
+    connection.execute("BEGIN IMMEDIATE")
+    tx = Tx(connection, keys, world)
+    kid = keys.current.kid
+    if tx.secret_keys.note(kid, world.now()) and not first:
+        tx.events.record(events.KEYS_ROTATED, events.SYSTEM, data={"kind": "secret", "kid": kid})
+    connection.execute("COMMIT")
 
 
 def _advice(error: BaseException) -> str:

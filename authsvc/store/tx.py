@@ -20,7 +20,9 @@ from authsvc.store.outbox import Outbox
 from authsvc.store.readiness import Readiness
 from authsvc.store.roles import Roles
 from authsvc.store.seals import Seals
+from authsvc.store.secret_keys import SecretKeys
 from authsvc.store.sessions import Sessions
+from authsvc.store.signing_keys import SigningKeys
 from authsvc.store.sms_counts import SmsCounts
 from authsvc.store.stats import Stats
 from authsvc.store.trail import Trail
@@ -93,6 +95,14 @@ class Tx:
     @cached_property
     def keys(self) -> Keys:
         return Keys(self._connection)
+
+    @cached_property
+    def secret_keys(self) -> SecretKeys:
+        return SecretKeys(self._connection)
+
+    @cached_property
+    def signing_keys(self) -> SigningKeys:
+        return SigningKeys(self._connection)
 
     @cached_property
     def webhooks(self) -> Webhooks:

@@ -226,6 +226,7 @@ INSERTS = {
     "deliveries that arrived": "INSERT INTO deliveries (id, webhook_id, event_id, event_type, created_at, attempts, delivered_at) VALUES (:id, 'w', :id, 't', :at, 1, 1)",
     "revoked keys": "INSERT INTO api_keys VALUES (:id, 'k', 'n', '[]', '[]', NULL, 0, NULL, :at, NULL)",
     "keys that ran out": "INSERT INTO api_keys VALUES (:id, 'k', 'n', '[]', '[]', NULL, 0, :at, NULL, NULL)",
+    "signing keys whose tokens have run out": "INSERT INTO signing_keys VALUES (:id, 'ES256', '{}', '', 'k', 'retired', 0, 0, 0, :at)",
     "full buckets": "INSERT INTO buckets VALUES ('b', :id, :at)",
     "factors that nobody confirmed": f"INSERT INTO factors SELECT :id, 'k', {USER_ID}, 'totp', '', NULL, 'n', :at, NULL, 0, NULL",
     "SMS figures": f"INSERT INTO sms_counts VALUES (:at / {DAY_MS}, :id, 1, 0)",
@@ -245,7 +246,7 @@ def test_what_is_over_goes_and_nothing_else(app: App, world: FakeWorld, rule: Ex
             connection.execute(INSERTS[rule.name], {"id": name, "at": at})
     assert app.deliveries.housekeeping.run_once() == 2
     with tampering(app) as connection:
-        column = {"buckets": "key", "sms_counts": "prefix"}.get(rule.table, "id")
+        column = {"buckets": "key", "sms_counts": "prefix", "signing_keys": "kid"}.get(rule.table, "id")
         left = [row[0] for row in connection.execute(f"SELECT {column} FROM {rule.table}")]
         assert [name for name in left if name in ("old", "older", "young")] == ["young"]
 

@@ -123,8 +123,9 @@ def test_rows_are_made_under_the_newest_key(tmp_path: Path) -> None:
     with running(tmp_path, secret_key=new, secret_key_previous=old) as app:
         record(app, events.USER_UPDATED, CAUSE)
         rows = event_rows(app)
-        assert [app.core.keyring.get(row["kid"]) is not None and is_genuine(app, row) for row in rows] == [True, True]
-    assert rows[0]["kid"] != rows[1]["kid"]
+        assert [app.core.keyring.get(row["kid"]) is not None and is_genuine(app, row) for row in rows] == [True] * 3
+    assert [row["action"] for row in rows] == ["user.updated", "keys.rotated", "user.updated"]
+    assert rows[0]["kid"] != rows[1]["kid"] == rows[2]["kid"]
 
 
 def test_an_undone_block_leaves_no_event(app: App) -> None:
