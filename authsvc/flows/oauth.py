@@ -62,7 +62,7 @@ def begin(
         redirect_to=redirect_to,
         locale=locale,
         again=again,
-    )
+    )._replace(kid=key.kid)  # the one that the trace was made with, though another may be current by now
     with core.providers.waiting():
         url = provider.authorize_url(_attempt(core, key, provider, challenge))
     with core.store.write() as tx:

@@ -7,7 +7,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from authsvc.config import parse
@@ -127,7 +127,9 @@ class KeyFile:
             os.replace(partial, target)
             _sync_folder(os.path.dirname(target))
         except OSError as error:
-            raise Refused(f"cannot write the key file {target}: {error.strerror}. It is as it was") from None
+            with suppress(OSError):
+                os.unlink(partial)
+            raise Refused(f"cannot write the key file {target}: {error.strerror}; what it holds now: authsvc keyring list") from None
 
     def _check_mode(self) -> None:
         mode = stat.S_IMODE(self.path.stat().st_mode)

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from authsvc.app import App
 from authsvc.events import CLI
-from authsvc.flows import keyring, signing, verification
+from authsvc.flows import challenges, keyring, oauth, signing, verification
 from authsvc.flows.keyring import Listed
 from authsvc.problems import Refused
 from authsvc.store.keyfile import KeyFile
@@ -83,6 +84,19 @@ def test_whatever_an_older_key_made_goes_on(app: App, client: Client, world: Fak
     assert client.get(link, headers={"Accept": "application/json"})["valid"] is True
     assert boss.call("GET", f"/webhooks/{hook['id']}").status == 200
     assert verification.verify(app.core).first_bad is None
+
+
+def test_a_sign_in_by_a_provider_that_begins_during_a_rotation_ends_well(
+    tmp_path: Path, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of one attempt is derived from one key, whichever is current by the time that it is written down."""
+    with running(tmp_path, world, oauth_github_client_id="id", oauth_github_client_secret="secret") as app:
+        core, genuine = app.core, challenges.of
+        monkeypatch.setattr(challenges, "of", lambda *given, **more: (keyring.rotate_secret(core, CLI), genuine(*given, **more))[1])
+        provider = core.providers.get("github")
+        url = oauth.begin(core, provider, "browser", redirect_to=None, locale=None, caller=None)
+        state = parse_qs(urlsplit(url).query)["state"][0]
+        assert oauth._genuine(core, provider, state, "browser")[0].target == "github"
 
 
 def test_what_is_new_is_made_with_the_new_key(app: App, client: Client) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +294,21 @@ def test_a_key_that_somebody_put_into_the_database_is_not_used(signing_app: App,
             other.core.token_keys.current()
         assert caught.value.code == "unavailable"
         assert len([line for line in other.core.world.lines if f"signing key {kid} cannot be used" in line]) == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("act", ["rotate", "retire", "start"])
+def test_a_next_key_that_cannot_be_opened_never_signs(signing_app: App, act: str) -> None:
+    """It has signed nothing, so another takes its place before it would be its turn."""
+    kid = rows(signing_app)["next"]["kid"]
+    tamper(signing_app, "UPDATE signing_keys SET secret_kid = 'lostkey1' WHERE kid = ?", kid)
+    with beside(signing_app) if act == "start" else nullcontext(signing_app) as app:
+        if act == "rotate":
+            signing.rotate(app.core, CLI)
+        elif act == "retire":
+            signing.retire(app.core, rows(app)["current"]["kid"], CLI)
+        assert kid not in {row["kid"] for row in rows(app).values()}
+        assert {"current", "next"} <= set(rows(app))
+        assert accepts(app, Client(app).register()["access_token"])
 
 
 def test_hs256_has_no_signing_key_to_rotate(app: App) -> None:

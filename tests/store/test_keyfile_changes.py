@@ -101,6 +101,7 @@ def test_a_fault_in_the_middle_takes_no_key_away(path: Path, monkeypatch: pytest
         with pytest.raises(Refused, match=r"cannot write the key file .*No space left"):
             file.add()
     assert kids(keys)[0] == keys.current.kid == kid(SECRET)
+    assert os.listdir(path.parent) == [path.name]
     new = file.add().kid
     assert (kids(keys)[0], kid(SECRET) in kids(keys)) == (new, True)
     assert os.listdir(path.parent) == [path.name]
