@@ -12,6 +12,7 @@ from authsvc.flows import signing
 from authsvc.flows.core import Core
 from authsvc.flows.token_keys import LiveKeys
 from authsvc.http.cookies import cookies
+from authsvc.http.slots import Slots
 from authsvc.pages.site import site
 from authsvc.primitives.buckets import MemoryBuckets
 from authsvc.primitives.jws import HS256
@@ -20,6 +21,7 @@ from authsvc.primitives.keypairs import has_crypto
 from authsvc.primitives.passwords import Cost, Hasher
 from authsvc.problems import Refused
 from authsvc.providers.assembly import providers
+from authsvc.providers.breaches import Breaches
 from authsvc.routes import ROUTES
 from authsvc.store.opening import open_store
 from authsvc.world import World
@@ -56,7 +58,8 @@ class App:
 
 def assemble(settings: Settings, world: World) -> Core:
     """All parts, connected. Raises Refused when something that a start needs is missing or wrong."""
-    offered = providers(settings, world)
+    slots = Slots(threads=settings.threads)
+    offered = providers(settings, world, slots)
     if settings.jwt_alg != HS256 and not has_crypto():
         raise Refused(f"AUTHSVC_JWT_ALG={settings.jwt_alg} needs the extra crypto: pip install 'authsvc[crypto]'")
     store, keyring = open_store(settings, world)
@@ -73,6 +76,7 @@ def assemble(settings: Settings, world: World) -> Core:
         memory_buckets=MemoryBuckets(),
         cookies=cookies(secure=settings.secure, domain=settings.cookie_domain, mount=settings.public_url.path),
         providers=offered,
+        breaches=Breaches(world, slots, settings.breach_url if settings.breach_check != "off" else ""),
     )
 
 

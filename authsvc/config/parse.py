@@ -144,6 +144,11 @@ def url(value: str) -> Url:
     return Url(f"{parts.scheme}://{host}{suffix}", parts.path.rstrip("/"), parts.scheme, parts.hostname)
 
 
+def prefix(value: str) -> str:
+    """A URL that something is appended to."""
+    return f"{url(value)}/"
+
+
 def origins(value: str) -> tuple[str, ...]:
     found = []
     for item in items(value):

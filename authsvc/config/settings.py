@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from authsvc.config import parse
+from authsvc.config.domains import DomainFile, domain_file
 from authsvc.config.limits import LIMITS
 from authsvc.config.mail import MailTarget, Sender, parse_sender, parse_target
 from authsvc.config.parse import Address, Claim, Limit, Url
@@ -106,6 +107,9 @@ class Settings:
         "what signs access tokens: sub-keys of the secret keys, or (by the extra `crypto`) key pairs whose public halves stand in "
         "/.well-known/jwks.json",
     )
+    disposable_domains: DomainFile = setting(
+        "", domain_file, "file of domains, one a line, whose addresses nobody may sign up with; domains below them count too"
+    )
     issuer: str = setting("", parse.text, "`iss` of the tokens; empty: the public URL")
     audience: str = setting("", parse.text, "`aud` of the access tokens; empty: the public URL")
     claims: tuple[Claim, ...] = setting("", parse.claims, "extra claims of the access token: `org=app_metadata.org,name=name`")
@@ -119,6 +123,13 @@ class Settings:
         parse.choice("auto", "warn", "refuse"),
         "common passwords and those made of the account's own data; auto: warn on a workbench, refuse elsewhere",
     )
+    breach_check: str = setting(
+        "off",
+        parse.choice("off", "warn", "refuse"),
+        "new passwords that are known from data breaches, by the range API of Have I Been Pwned: only five digits of a hash go out, and "
+        "without an answer within two seconds the password passes",
+    )
+    breach_url: str = setting("https://api.pwnedpasswords.com/range/", parse.prefix, "where that API is; the five digits are appended")
     hash_memory_kib: int = setting("19456", parse.count(8, 4_194_304), "Argon2id memory of one hash")
     hash_time: int = setting("2", parse.count(1, 100), "Argon2id passes")
     hash_parallelism: int = setting("1", parse.count(1, 64), "Argon2id lanes")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from authsvc import events
 from authsvc.events import Cause
-from authsvc.flows import challenges, letters
+from authsvc.flows import challenges, letters, signup
 from authsvc.flows.core import Core
 from authsvc.flows.removal import remove
 from authsvc.flows.users import Account, account_of
@@ -30,6 +30,7 @@ def ask_to_change(tx: Tx, core: Core, user: User, email: Email, cause: Cause, *,
     """Mail the new address a link and a code; the account keeps the old one until one of them is used."""
     if email.address == user.email:
         return
+    signup.refuse_disposable(core, email)
     owner = tx.users.by_email(email.key)
     taken = owner is not None and owner.id != user.id
     if taken and not core.settings.hides_accounts:

@@ -12,6 +12,7 @@ from authsvc.primitives.jwts import AccessTokens
 from authsvc.primitives.keyring import Keyring
 from authsvc.primitives.passwords import Hasher
 from authsvc.providers.assembly import Providers
+from authsvc.providers.breaches import Breaches
 from authsvc.store.sqlite import Store
 from authsvc.world import World
 
@@ -30,6 +31,7 @@ class Core:
     memory_buckets: MemoryBuckets
     cookies: Cookies
     providers: Providers
+    breaches: Breaches
 
     def close(self) -> None:
         """Finish, flush, and let go of the database."""

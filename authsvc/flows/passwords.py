@@ -16,13 +16,22 @@ def accept(core: Core, password: str, own: Iterable[str | None], *, field: str =
     if len(password) < core.settings.password_min:
         least = core.settings.password_min
         raise Problem("invalid_request", errors=[Fault(field, "too_short", f"At least {least} characters.")])
+    faults = []
     why = weakness(password, own)
-    if why is None:
-        return []
+    if why is not None:
+        faults.append(_weak(field, why, refused=core.settings.weak_passwords_refused))
+    times = core.breaches.count(password)
+    if times:
+        known = f"The password is known from data breaches ({times} times). Use another one, there and here."
+        faults.append(_weak(field, known, refused=core.settings.breach_check == "refuse"))
+    return faults
+
+
+def _weak(field: str, why: str, *, refused: bool) -> Fault:
     fault = Fault(field, "password_weak", why)
-    if core.settings.weak_passwords_refused:
+    if refused:
         raise Problem("invalid_request", errors=[fault])
-    return [fault]
+    return fault
 
 
 def generated(core: Core) -> str:

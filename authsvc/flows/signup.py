@@ -38,14 +38,28 @@ def invited(core: Core, token: str, email: Email) -> Challenge:
 
 
 def refuse_uninvited(core: Core, email: Email, invite: Challenge | None = None) -> None:
-    """Raise signup_closed for whom the settings keep out; whether the address has an account plays no part."""
+    """Raise signup_closed, or what is wrong with the address, for whom the settings keep out; whether the address has an
+    account plays no part."""
+    if invite is None:
+        refuse_disposable(core, email)
     if not is_open(core, email, invite):
         raise Problem("signup_closed")
 
 
 def is_open(core: Core, email: Email, invite: Challenge | None = None) -> bool:
     key = email.key if email.address else None  # what else stands in its place proves nothing
-    return signup.is_open(core.settings.signup, core.settings.signup_domains, key, invited=invite is not None)
+    settings = core.settings
+    return signup.is_open(settings.signup, settings.signup_domains, key, invited=invite is not None, disposable=is_disposable(core, email))
+
+
+def refuse_disposable(core: Core, email: Email) -> None:
+    """Raise for an address that its owner is about to throw away."""
+    if is_disposable(core, email):
+        raise invalid("email", "not_allowed", "Addresses of this domain are not taken. Use one that you keep.")
+
+
+def is_disposable(core: Core, email: Email) -> bool:
+    return bool(email.address) and core.settings.disposable_domains.has(email.key.rpartition("@")[2])
 
 
 def _promised(tx: Tx, invite: Challenge, now: int) -> list[str]:

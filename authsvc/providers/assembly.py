@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from authsvc.config.oauth import OAuthClient
 from authsvc.config.settings import Settings
+from authsvc.http.slots import Slots
 from authsvc.primitives.keypairs import has_crypto
-from authsvc.problems import Problem, Refused, busy
+from authsvc.problems import Problem, Refused
 from authsvc.providers.apple import client_secret
 from authsvc.providers.discovery import endpoints
 from authsvc.providers.presets import OAUTH2, OPENID, PRESETS, TENANT, Preset
@@ -23,13 +22,11 @@ from authsvc.world import World
 
 
 class Providers:
-    """All that are offered, by name. At most half of the request threads wait for providers at a time, so that a slow
-    one never keeps everybody else waiting."""
+    """All that are offered, by name."""
 
-    def __init__(self, found: Mapping[str, Provider], *, threads: int) -> None:
+    def __init__(self, found: Mapping[str, Provider], slots: Slots) -> None:
         self._found = found
-        self._most = max(1, threads // 2)
-        self._slots: dict[int, threading.BoundedSemaphore] = {}  # by process; a child's are all free
+        self._slots = slots
 
     def every(self) -> list[Provider]:
         return list(self._found.values())
@@ -40,19 +37,12 @@ class Providers:
             raise Problem("not_found", "There is no such provider here.")
         return self._found[name]
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
+    def waiting(self) -> AbstractContextManager[None]:
         """While a request may wait for a provider. Raises busy."""
-        slots = self._slots.setdefault(os.getpid(), threading.BoundedSemaphore(self._most))
-        if not slots.acquire(blocking=False):
-            raise busy("too many requests wait for OAuth providers", retry_after=5)
-        try:
-            yield
-        finally:
-            slots.release()
+        return self._slots.taken("OAuth providers")
 
 
-def providers(settings: Settings, world: World) -> Providers:
+def providers(settings: Settings, world: World, slots: Slots) -> Providers:
     """Raises Refused with all that is wrong."""
     faults: list[str] = []
     found = {}
@@ -65,7 +55,7 @@ def providers(settings: Settings, world: World) -> Providers:
     faults += [f"AUTHSVC_MFA_TRUST: there is no provider {name}" for name in unknown]
     if faults:
         raise Refused("the OAuth providers are not usable:\n" + "\n".join(f"  - {fault}" for fault in faults))
-    return Providers(found, threads=settings.threads)
+    return Providers(found, slots)
 
 
 def _provider(name: str, client: OAuthClient, world: World) -> Provider:

@@ -7,8 +7,11 @@ from collections.abc import Collection
 OPEN, DOMAINS, INVITE, CLOSED = "open", "domains", "invite", "closed"
 
 
-def is_open(policy: str, domains: Collection[str], email_key: str | None, *, invited: bool) -> bool:
-    """Whether the holder of this address (None: of a phone number only) may. `invited`: they hold an invite for it."""
+def is_open(policy: str, domains: Collection[str], email_key: str | None, *, invited: bool, disposable: bool = False) -> bool:
+    """Whether the holder of this address (None: of a phone number only) may. `invited`: they hold an invite for it, and so
+    somebody vouches for a `disposable` one."""
+    if disposable and not invited:
+        return False
     if policy == OPEN:
         return True
     if policy == CLOSED:

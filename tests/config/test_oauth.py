@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from authsvc.config import oauth, sources
 from authsvc.config.oauth import PARTS, Member
+from authsvc.http.slots import Slots
 from authsvc.problems import Refused
 from authsvc.providers import assembly
 from authsvc.providers.presets import PRESETS
@@ -30,7 +31,7 @@ def named(name: str, **parts: str) -> dict[str, str]:
 
 
 def assembled(values: dict[str, Any]) -> dict[str, Provider]:
-    found = assembly.providers(sources.from_dict(values), FakeWorld())
+    found = assembly.providers(sources.from_dict(values), FakeWorld(), Slots(threads=8))
     return {one.name: one for one in found.every()}
 
 

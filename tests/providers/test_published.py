@@ -15,6 +15,7 @@ import pytest
 
 import authsvc
 from authsvc.http.outbound import Answered
+from authsvc.http.slots import Slots
 from authsvc.problems import Problem
 from authsvc.providers.assembly import Providers
 from authsvc.providers.discovery import endpoints
@@ -343,7 +344,7 @@ def test_what_is_declared_is_not_asked_for(net: Net, vendors: Vendors) -> None:
 def test_half_of_the_threads_wait_and_no_more() -> None:
     """A slow provider never keeps everybody waiting: the next one is told when to come again, and a place that is given up
     is free, however it was."""
-    providers = Providers({}, threads=8)
+    providers = Providers({}, Slots(threads=8))
     with providers.waiting(), providers.waiting(), providers.waiting():
         with pytest.raises(ZeroDivisionError), providers.waiting():
             raise ZeroDivisionError
@@ -358,14 +359,14 @@ def test_half_of_the_threads_wait_and_no_more() -> None:
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_of_few_threads_one_may_wait(threads: int) -> None:
     """Never none."""
-    providers = Providers({}, threads=threads)
+    providers = Providers({}, Slots(threads=threads))
     with providers.waiting(), pytest.raises(Problem), providers.waiting():
         pytest.fail("a second waits")
 
 
 def test_places_are_counted_over_threads() -> None:
     """Of twenty that come at once, four get in."""
-    providers = Providers({}, threads=8)
+    providers = Providers({}, Slots(threads=8))
     inside, done, refused = threading.Semaphore(0), threading.Event(), []
 
     def come() -> None:
@@ -391,9 +392,10 @@ def test_places_are_counted_over_threads() -> None:
 FORK = """
 import os, sys
 from authsvc.problems import Problem
+from authsvc.http.slots import Slots
 from authsvc.providers.assembly import Providers
 
-providers = Providers({}, threads=4)
+providers = Providers({}, Slots(threads=4))
 
 def is_full():
     try:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from authsvc.config import sources
+from authsvc.http.slots import Slots
 from authsvc.providers import assembly
 from authsvc.providers.provider import Attempt, Provider
 from tests.support import FakeWorld
@@ -210,4 +211,4 @@ def declare(name: str, **parts: str) -> dict[str, str]:
 
 def assembled(world: FakeWorld, name: str, **parts: str) -> Provider:
     """The provider as the service would have it."""
-    return assembly.providers(sources.from_dict(declare(name, **parts)), world).get(name)
+    return assembly.providers(sources.from_dict(declare(name, **parts)), world, Slots(threads=8)).get(name)

@@ -1,0 +1,151 @@
+"""Passwords that are known from data breaches, asked of a server that speaks the range API as documented."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from authsvc.primitives.breaches import hashed
+from tests.letterbox import UNLIMITED, link
+from tests.support import EMAIL, PASSWORD, Client, FakeWorld, running
+
+KNOWN = "correct-horse-battery-91"
+SAFE = "another-harbour-of-17-cranes"
+
+
+class Range:
+    """The API, and what it was asked. `answer` replaces what it says."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.answer: tuple[int, bytes] | None = None
+        asked = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                prefix = self.path.rpartition("/")[2]
+                asked.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+                known = hashed(KNOWN)
+                lines = [f"{number:035X}:{number % 3}" for number in range(800)]
+                if prefix == known.prefix:
+                    lines[400] = f"{known.suffix}:1234"
+                status, body = asked.answer or (200, "\r\n".join(lines).encode())
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/range"
+
+
+@pytest.fixture
+def api() -> Iterator[Range]:
+    api = Range()
+    thread = threading.Thread(target=api.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield api
+    api.server.shutdown()
+    api.server.server_close()
+    thread.join()
+
+
+def register(client: Client, password: str, email: str = EMAIL) -> Any:
+    return client.post("/register", {"email": email, "password": password})
+
+
+def test_off_asks_nobody(tmp_path: Path, api: Range) -> None:
+    """The default: nothing leaves the house."""
+    with running(tmp_path, breach_url=api.url) as app:
+        assert register(Client(app), KNOWN).status == 201
+    assert api.asked == []
+
+
+def test_refuse_keeps_a_known_password_out_wherever_one_is_set(tmp_path: Path, api: Range) -> None:
+    """At registration, change and reset, with the field's name; a good one passes; five digits are all that is sent."""
+    with running(tmp_path, breach_check="refuse", breach_url=api.url, **UNLIMITED) as app:
+        client = Client(app)
+        refused = register(client, KNOWN)
+        assert refused.code == "invalid_request"
+        assert [(fault["field"], fault["code"]) for fault in refused["errors"]] == [("password", "password_weak")]
+        assert "1234 times" in refused["errors"][0]["detail"]
+        assert client.login(EMAIL, KNOWN).code == "invalid_credentials"
+        token = register(client, PASSWORD)["access_token"]
+        changed = client.post("/password/change", {"current_password": PASSWORD, "new_password": KNOWN}, token=token)
+        assert [fault["field"] for fault in changed["errors"]] == ["new_password"]
+        stranger = Client(app)
+        stranger.post("/password/forgot", {"email": EMAIL})
+        path = link(app)
+        assert stranger.post(path, {"password": KNOWN}).code == "invalid_request"
+        assert stranger.post(path, {"password": SAFE}).status == 200, "the link was not used up by the refusal"
+        assert stranger.login(EMAIL, SAFE).status == 200
+    assert {path for path, _ in api.asked} == {f"/range/{hashed(password).prefix}" for password in (KNOWN, PASSWORD, SAFE)}
+    assert {headers["add-padding"] for _, headers in api.asked} == {"true"}
+    assert all(headers["user-agent"].startswith("authsvc/") for _, headers in api.asked)
+
+
+def test_warn_lets_it_in_and_says_so(tmp_path: Path, api: Range) -> None:
+    """With the warning that weak passwords get."""
+    with running(tmp_path, breach_check="warn", breach_url=api.url) as app:
+        made = register(Client(app), KNOWN)
+        assert made.status == 201
+        assert [warning["code"] for warning in made["warnings"]] == ["password_weak"]
+        assert "warnings" not in register(Client(app), SAFE, "b@mail.com").json()
+
+
+def test_a_password_that_was_made_for_somebody_is_not_asked_about_twice(tmp_path: Path, api: Range) -> None:
+    """Signing in asks nobody: an old password still opens."""
+    with running(tmp_path, breach_check="off", breach_url=api.url) as app:
+        register(Client(app), KNOWN)
+    with running(tmp_path, breach_check="refuse", breach_url=api.url) as app:
+        assert Client(app).login(EMAIL, KNOWN).status == 200
+    assert api.asked == []
+
+
+def test_known_and_unknown_accounts_ask_alike(tmp_path: Path, api: Range) -> None:
+    """ATTACKS A1, A2: where accounts are hidden, the check is made whether or not the address has one, with the same answer."""
+    with running(tmp_path, breach_check="refuse", breach_url=api.url, enumeration="hide", **UNLIMITED) as app:
+        first, second = register(Client(app), SAFE), register(Client(app), SAFE)
+        assert (first.status, second.status) == (202, 202)
+        assert register(Client(app), KNOWN).status == register(Client(app), KNOWN, "new@mail.com").status == 422
+    assert len(api.asked) == 4
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(429, b""), (503, f"{hashed(KNOWN).suffix}:9".encode()), (301, b""), (200, b"<html>"), (200, b""), (200, b"0" * 300_000)],
+    ids=["429", "503", "redirect", "html", "empty", "huge"],
+)
+def test_without_an_answer_the_password_passes(tmp_path: Path, api: Range, answer: tuple[int, bytes]) -> None:
+    """And the log tells of it once a minute, without the password or its hash."""
+    api.answer, world = answer, FakeWorld()
+    with running(tmp_path, world, breach_check="refuse", breach_url=api.url) as app:
+        for number in range(3):
+            assert register(Client(app), KNOWN, f"{number}@mail.com").status == 201
+        assert sum("breach check" in line for line in world.lines) == 1
+        world.advance(61)
+        register(Client(app), KNOWN, "later@mail.com")
+        assert sum("breach check" in line for line in world.lines) == 2
+    told = "\n".join(world.lines)
+    assert not [word for word in (KNOWN, hashed(KNOWN).prefix, hashed(KNOWN).suffix) if word in told]
+
+
+def test_a_dead_server_keeps_nobody_out(tmp_path: Path, api: Range) -> None:
+    """Nobody listens there."""
+    with running(tmp_path, breach_check="refuse", breach_url="http://127.0.0.1:9/range") as app:
+        assert register(Client(app), KNOWN).status == 201
+
+
+def test_who_finds_no_slot_does_not_wait(tmp_path: Path, api: Range) -> None:
+    """Half of the threads wait for others at most; the next password passes unasked."""
+    with running(tmp_path, threads=2, breach_check="refuse", breach_url=api.url) as app, app.core.providers.waiting():
+        assert register(Client(app), KNOWN).status == 201
+    assert api.asked == []
