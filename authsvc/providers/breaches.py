@@ -10,7 +10,7 @@ from authsvc.problems import Problem
 from authsvc.world import World
 
 SECONDS = 2.0  # of the whole call: somebody waits to register
-MAX_BYTES = 262_144  # a padded answer has about 1,000 lines of 40 bytes
+MAX_BYTES = 262_144  # padding brings an answer to 1,000 lines of 40 bytes; a prefix that many passwords share has more
 TELL_MS = 60_000  # how often an outage is put into the log
 
 
@@ -39,7 +39,7 @@ class Breaches:
                 raise ValueError(f"status {answered.status}")
             return breaches.count(answered.body, asked.suffix)
         except (Unreachable, ValueError) as error:
-            self._tell(str(error))
+            self._tell(str(error).replace(asked.prefix, "*****"))  # it may repeat a line of theirs, and that what we asked for
         except Problem as problem:
             self._tell(str(problem.reason))
         return 0

@@ -10,8 +10,15 @@ from typing import Any
 
 import pytest
 
+from authsvc.events import CLI
+from authsvc.flows import login, passwords, registration, users
+from authsvc.flows.users import NewUser
+from authsvc.primitives import emails
 from authsvc.primitives.breaches import hashed
-from tests.letterbox import UNLIMITED, link
+from authsvc.problems import Problem
+from authsvc.rules.access import EVERYTHING
+from tests.letterbox import UNLIMITED, link, rows
+from tests.staff import admin
 from tests.support import EMAIL, PASSWORD, Client, FakeWorld, running
 
 KNOWN = "correct-horse-battery-91"
@@ -99,6 +106,47 @@ def test_warn_lets_it_in_and_says_so(tmp_path: Path, api: Range) -> None:
         assert made.status == 201
         assert [warning["code"] for warning in made["warnings"]] == ["password_weak"]
         assert "warnings" not in register(Client(app), SAFE, "b@mail.com").json()
+
+
+def test_a_password_of_our_own_making_is_not_asked_about(tmp_path: Path, api: Range) -> None:
+    """Nobody else can have had it: not at registration, not from an administrator, not from the command line; nor can it be
+    too short for those whom people choose."""
+    with running(tmp_path, breach_check="refuse", breach_url=api.url, password_min=40) as app:
+        client = Client(app)
+        made = client.post("/register", {"email": EMAIL})
+        assert made.status == 201
+        created, given = registration.create(app.core, NewUser(emails.parse("b@mail.com")), None, CLI, EVERYTHING)
+        assert client.login("b@mail.com", given).status == 200
+        login.set_password(app.core, created.user, passwords.generated(app.core), CLI)
+        assert client.login("b@mail.com", given).code == "invalid_credentials"
+        assert client.login(EMAIL, made["password"]).status == 200
+        assert api.asked == []
+        with pytest.raises(Problem):
+            login.set_password(app.core, created.user, made["password"], CLI)
+
+
+def test_what_an_administrator_sets_is_asked_about(tmp_path: Path, api: Range) -> None:
+    """At POST /user and on the command line, as anywhere."""
+    with running(tmp_path, breach_check="refuse", breach_url=api.url) as app:
+        host = admin(app)
+        answer = host.call("POST", "/user", {"email": EMAIL, "password": KNOWN})
+        assert [(fault["field"], fault["code"]) for fault in answer["errors"]] == [("password", "password_weak")]
+        assert len(rows(app, "SELECT id FROM users")) == 1
+        user = users.find(app.core, host.id).user
+        with pytest.raises(Problem) as refused:
+            login.set_password(app.core, user, KNOWN, CLI)
+        assert [fault.code for fault in refused.value.errors] == ["password_weak"]
+        assert users.find(app.core, host.id).user.password_hash == user.password_hash
+
+
+def test_what_is_refused_here_is_not_asked_about_there(tmp_path: Path, api: Range) -> None:
+    """Too short, too common: that stays in the house. One that is let in with a warning is asked about."""
+    with running(tmp_path, breach_check="refuse", breach_url=api.url, password_weak="refuse") as app:
+        assert [register(Client(app), password).status for password in ("short", "password123")] == [422, 422]
+        assert api.asked == []
+    with running(tmp_path, breach_check="warn", breach_url=api.url, password_weak="warn") as app:
+        assert register(Client(app), "password123").status == 201
+        assert len(api.asked) == 1
 
 
 def test_a_password_that_was_made_for_somebody_is_not_asked_about_twice(tmp_path: Path, api: Range) -> None:

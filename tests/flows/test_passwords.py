@@ -65,4 +65,4 @@ def test_generated_passwords_differ(app: App) -> None:
     made = [passwords.generated(app.core) for _ in range(200)]
 
     assert len(set(made)) == 200
-    assert [passwords.accept(app.core, password, OWN) for password in made] == [[]] * 200
+    assert [passwords.accept(app.core, str(password), OWN) for password in made] == [[]] * 200, "as if somebody had thought of it"
