@@ -120,8 +120,9 @@ def _newcomer(tx: Tx, core: Core, arrival: Arrival, owner: User | None) -> User:
     """An account of their own, unless somebody has the address already and nothing shows that it is they."""
     if owner is not None and not core.settings.hides_accounts:
         raise _Refused(Problem("oauth_not_linked"), owner)
-    if not signup.is_open(core, arrival.identity.email or NO_ADDRESS):
-        raise _Refused(Problem("signup_closed"), owner)
+    email = arrival.identity.email or NO_ADDRESS
+    if not signup.is_open(core, email):
+        raise _Refused(signup.closed(core, email), owner)
     if owner is None:
         return _sign_up(tx, core, arrival)
     raise _foreign(tx, core, arrival, owner)

@@ -16,6 +16,7 @@ from authsvc.store.challenges import Challenge
 from authsvc.store.tx import Tx
 from authsvc.store.users import ACTIVE, User
 
+DISPOSABLE = "Addresses of this domain are not taken. Use one that you keep."
 PHONE_KEY = "tel:"  # RFC 3966; what stands for the address of an account that has only a number
 
 
@@ -52,10 +53,15 @@ def is_open(core: Core, email: Email, invite: Challenge | None = None) -> bool:
     return signup.is_open(settings.signup, settings.signup_domains, key, invited=invite is not None, disposable=is_disposable(core, email))
 
 
+def closed(core: Core, email: Email) -> Problem:
+    """The refusal of a way in that has no field for the address."""
+    return Problem("signup_closed", DISPOSABLE if is_disposable(core, email) else None)
+
+
 def refuse_disposable(core: Core, email: Email) -> None:
     """Raise for an address that its owner is about to throw away."""
     if is_disposable(core, email):
-        raise invalid("email", "not_allowed", "Addresses of this domain are not taken. Use one that you keep.")
+        raise invalid("email", "not_allowed", DISPOSABLE)
 
 
 def is_disposable(core: Core, email: Email) -> bool:
