@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from authsvc.primitives.caps import holds as holds  # noqa: PLC0414 - one rule, also for who trusts our tokens
 from authsvc.problems import Problem
 
 FRESH_SECONDS = 900  # how old a sign-in may be for sensitive acts
@@ -86,12 +87,6 @@ def holder_of(cap: str, *, fresh: bool = False) -> Who:
 def user_holding(cap: str) -> Who:
     """A holder of the cap who has an account, and signed in lately: what a key makes could outlive the key."""
     return Who(f"{cap}, lately, no API key", cap=cap, fresh=True)
-
-
-def holds(caps: Iterable[str], wanted: str) -> bool:
-    """Whether one of the caps covers the wanted one: itself, `resource:*` or `*`."""
-    resource = wanted.partition(":")[0]
-    return any(cap in ("*", wanted, f"{resource}:*") for cap in caps)
 
 
 def covers(held: Iterable[str], wanted: Iterable[str]) -> bool:

@@ -17,7 +17,7 @@ FLOORS = (
     {"problems", "events", "world"},
     {"config"},
     {"primitives", "http"},
-    {"rules"},
+    {"rules", "consumer"},
     {"store"},
     {"factors", "providers"},
     {"flows", "delivery"},
