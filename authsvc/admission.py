@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
+from authsvc.config.limits import LIMITS
 from authsvc.events import Cause
-from authsvc.flows import authentication, limits
+from authsvc.flows import alarms, authentication, known_devices, limits
 from authsvc.flows.core import Core
 from authsvc.handlers.tokens import presented
 from authsvc.http import body, proxies
+from authsvc.http.negotiation import language
 from authsvc.http.origins import Origins
 from authsvc.http.request import Request
 from authsvc.http.response import Response
@@ -38,18 +41,35 @@ class Admission:
         self._refuse_forged(request, route)
         malformed = _attempt(self._parse, request, route)
         unidentified = _attempt(self._identify, request, route)
-        self._charge(request, route)
-        if unidentified is not None:
-            raise unidentified
-        if route.body.caps and request.caller is not None:  # before what is wrong with their values is told
+        self._charge(request, route, tries=unidentified is None and malformed is None)
+        try:
+            if unidentified is not None:
+                raise unidentified
+            self._demand(request, route)
+            if malformed is not None:
+                raise malformed
+        except Problem:
+            limits.not_tried(core, request.charged)
+            raise
+        return self._handled(request, route)
+
+    def _handled(self, request: Request, route: Route) -> Response:
+        try:
+            return route.handler(self._core, request)
+        except Problem as problem:
+            if problem.code == "busy":
+                limits.not_tried(self._core, request.charged)
+            raise
+
+    def _demand(self, request: Request, route: Route) -> None:
+        """Raise for a caller who may not do this; before what is wrong with their values is told."""
+        if route.body.caps and request.caller is not None:
             caps = request.caller.caps
             route.body.refuse(name for name, cap in route.body.caps.items() if name in request.given and not access.holds(caps, cap))
         if route.who.signed_in:
             sensitive = bool(route.body.sensitive & request.given.keys())
-            access.demand(route.who, authentication.presented(core, request.caller), request.params, core.world.now(), sensitive=sensitive)
-        if malformed is not None:
-            raise malformed
-        return route.handler(core, request)
+            presented_by = authentication.presented(self._core, request.caller)
+            access.demand(route.who, presented_by, request.params, self._core.world.now(), sensitive=sensitive)
 
     def _refuse_forged(self, request: Request, route: Route) -> None:
         """A foreign site may not make a browser act for its user: by its cookies, or by a form."""
@@ -101,13 +121,24 @@ class Admission:
                 raise
             request.by_cookie = False
 
-    def _charge(self, request: Request, route: Route) -> None:
+    def _charge(self, request: Request, route: Route, *, tries: bool) -> None:
+        """`tries`: whether there is something to try; what is malformed is a request, and no failure."""
         names = route.limits + route.body.limits_of(request.given) if route.body.limits else route.limits
+        if not tries:
+            names = tuple(name for name in names if not LIMITS[name].failures_only)
         if not names:
             return
-        charged = limits.charge(self._core, names, _facts(request))
-        request.limits = limits.headers(charged)
-        limits.refuse_empty(charged)
+        facts = _facts(request)
+        email = request.body.get("email") if request.caller is None else None
+        if email and any(LIMITS[name].on_known_device for name in names):
+            with suppress(Problem):  # of two such cookies, none counts here; the handler refuses them
+                token = request.cookie(self._core.cookies.device.name)
+                facts = facts._replace(device=known_devices.name_of(self._core, token, email.key))
+        request.charged = limits.charge(self._core, names, facts)
+        request.limits = limits.headers(request.charged)
+        if email:
+            alarms.note(self._core, request.charged, email, request.cause, locale=language(request.environ))
+        limits.refuse_empty(request.charged)
 
 
 def _attempt(step: Callable[[Request, Route], None], request: Request, route: Route) -> Problem | None:

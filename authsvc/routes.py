@@ -59,19 +59,23 @@ UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 class Route:
     """One line of the table. `changes` marks a GET that changes state by a cookie, and so is guarded like a POST; `waits`
     one that may wait, for the disk or for others, or work for long, though it is not. `foreign`: other sites may send forms here. `page` is
-    how the route looks in a browser; without one, all get JSON."""
+    how the route looks in a browser; without one, all get JSON. `charged` names its limits; without any it is its callers' own."""
 
     method: str
     path: str
     handler: Handler
     who: Who
-    limits: tuple[str, ...] = ("read",)
+    charged: tuple[str, ...] | None = None
     body: Shape = EMPTY
     query: Shape | None = None
     page: Page | None = None
     changes: bool = False
     waits: bool = False
     foreign: bool = False
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        return (self.who.limit,) if self.charged is None else self.charged
 
     @property
     def unsafe(self) -> bool:
@@ -88,7 +92,7 @@ class Route:
         return not self.unsafe and not self.waits and all(limit in IN_MEMORY for limit in self.limits)
 
 
-PASSWORD_TRY = ("login_network", "login", "login_account")
+PASSWORD_TRY = ("login_delay", "login_network", "login", "login_account", "login_all")  # who has to wait uses up nothing
 SIGN_UP = ("register", "register_all")
 MAIL = ("mail_network",)  # and, where the mail is put into the outbox, mail_address
 LINK = ("link",)

@@ -19,7 +19,9 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 JSON_ONLY = {"Accept": "application/json"}
 FORM = "application/x-www-form-urlencoded"
 NO_MAIL_LIMITS = {f"limit_{name}": "0" for name in ("mail_address", "mail_network", "link", "reset_token", "code_account")}
-UNLIMITED = NO_MAIL_LIMITS | {f"limit_{name}": "0" for name in ("login", "login_account", "login_network", "register", "register_all")}
+UNLIMITED = NO_MAIL_LIMITS | {
+    f"limit_{name}": "0" for name in ("login", "login_account", "login_network", "login_all", "login_delay", "register", "register_all")
+}
 
 _LINK = re.compile(r"http://127\.0\.0\.1:8000(/(?:login/magic|password/reset|email/verify|email/undo)/\S+)")
 _CODE = re.compile(r"^ {4}([0-9]{6})$", re.MULTILINE)

@@ -25,6 +25,7 @@ _FORGOT = {"forgot_url": "https://auth.example.com/password/forgot"}
 LETTERS: Mapping[str, dict[str, str]] = {
     "verify": _CODE | {"hours": "24"},
     "magic": _CODE | {"minutes": "10"},
+    "login_trouble": _CODE | {"minutes": "10"},
     "reset": _LINK | {"minutes": "30"},
     "set_password": _LINK | {"hours": "24"},
     "account_made": _LINK | {"days": "7"},

@@ -51,7 +51,7 @@ class Caller(NamedTuple):
         return cause.by_user(self.user.id, self.user.email, self.session.id)
 
     def facts(self, ip: str) -> Facts:
-        return Facts(ip, self.user.email_key, self.session.id)
+        return Facts(ip, self.user.email_key, self.session.id, device=self.session.id)
 
 
 class KeyCaller(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 
 from authsvc import events
 from authsvc.events import Cause
-from authsvc.flows import letters
+from authsvc.flows import letters, limits
 from authsvc.flows.core import Core
 from authsvc.primitives import codes, ids, links
 from authsvc.primitives.emails import Email
@@ -98,7 +98,7 @@ def spend(tx: Tx, core: Core, challenge: Challenge) -> None:
 def check_code(core: Core, challenge_id: str, code: str, cause: Cause) -> Challenge:
     """The challenge whose code this is. Each try is counted by the write that allows it, right or wrong."""
     with core.store.write() as tx:
-        found, problem = _try(tx, core, challenge_id, code)
+        found, problem = _try(tx, core, challenge_id, code, cause)
         if problem is not None:
             about = cause.labelled(found.target) if found else cause
             data = {"reason": problem.code, "challenge_id": found.id if found else None}
@@ -130,13 +130,13 @@ def is_bound(core: Core, challenge: Challenge, cookie: str | None) -> bool:
     return cookie is not None and key is not None and links.is_bound(cookie, key, challenge.id)
 
 
-def _try(tx: Tx, core: Core, challenge_id: str, code: str) -> tuple[Challenge | None, Problem | None]:
+def _try(tx: Tx, core: Core, challenge_id: str, code: str, cause: Cause) -> tuple[Challenge | None, Problem | None]:
     now = core.world.now()
     counted = tx.challenges.try_code(challenge_id, MOST_ATTEMPTS, now)
     if counted is None:
         known = tx.challenges.get(challenge_id)
         return known, _why_not(known, now)
-    if not may_try(tx, core, counted.target_key):
+    if not may_try(tx, core, counted.target_key, cause.labelled(counted.target)):
         return counted, Problem("too_many_attempts")
     key = core.keyring.get(counted.kid)
     if key is None or not KINDS[counted.purpose].has_code or not codes.is_right(code, key, counted.id, counted.sends):
@@ -145,18 +145,15 @@ def _try(tx: Tx, core: Core, challenge_id: str, code: str) -> tuple[Challenge | 
     return counted, None
 
 
-def may_try(tx: Tx, core: Core, whose: str) -> bool:
+def may_try(tx: Tx, core: Core, whose: str, cause: Cause) -> bool:
     """Whether one more code may be compared. `whose`: the account, or the address or number that nobody has signed in for;
     apart, so that a stranger's wrong codes never use up what the owner of a factor has."""
-    limit = core.settings.limits["code_account"]
-    return not limit.burst or tx.buckets.charge("code_account", whose, limit, core.world.now()).allowed
+    return limits.may(tx, core, "code_account", whose, cause)
 
 
 def was_right(tx: Tx, core: Core, whose: str) -> None:
     """Only wrong codes count."""
-    limit = core.settings.limits["code_account"]
-    if limit.burst:
-        tx.buckets.give_back("code_account", whose, limit)
+    limits.give_back(tx, core, "code_account", whose)
 
 
 def _why_not(challenge: Challenge | None, now: int) -> Problem:

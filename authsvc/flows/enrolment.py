@@ -176,7 +176,7 @@ def _check(tx: Tx, core: Core, user: User, factor: Factor, code: str, cause: Cau
     """Whether this is a code of a factor that does not count yet; tries are counted as for those that do."""
     now = core.world.now()
     problem = Problem("code_invalid")
-    if not challenges.may_try(tx, core, user.id):
+    if not challenges.may_try(tx, core, user.id, cause):
         problem = Problem("too_many_attempts")
     elif BY_TYPE[factor.type].accepts(tx, core.keyring, factor, code, now):
         challenges.was_right(tx, core, user.id)

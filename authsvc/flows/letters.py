@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from authsvc import events
 from authsvc.events import Cause
+from authsvc.flows import limits
 from authsvc.flows.core import Core
 from authsvc.rules.devices import describe
 from authsvc.store.challenges import Challenge
@@ -15,11 +15,7 @@ from authsvc.store.users import User
 
 def may_ask(tx: Tx, core: Core, email_key: str, cause: Cause) -> bool:
     """Whether one more mail may be sent to this address because somebody asked for it; charged, and on record if not."""
-    limit = core.settings.limits["mail_address"]
-    if not limit.burst or tx.buckets.charge("mail_address", email_key, limit, core.world.now()).allowed:
-        return True
-    tx.events.record(events.LIMIT_HIT, cause, outcome="failure", data={"limit": "mail_address"})
-    return False
+    return limits.may(tx, core, "mail_address", email_key, cause)
 
 
 def add(tx: Tx, letter: str, to: str, user: User | None, *, locale: str | None, challenge: Challenge | None = None, **facts: Any) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from authsvc import events
 from authsvc.events import Cause
-from authsvc.flows import addresses, letters, passwords, sessions, signin
+from authsvc.flows import addresses, letters, limits, passwords, sessions, signin
 from authsvc.flows.core import Core
+from authsvc.flows.limits import Charged
 from authsvc.flows.sessions import Tokens
 from authsvc.flows.signin import Entered, Wanted
 from authsvc.flows.users import account_of
@@ -23,10 +24,19 @@ WANTED = Wanted()
 RECENT_SESSIONS = 50  # looked through for a sign-in from a device like this one
 
 
-def by_password(core: Core, email: Email, password: str, cause: Cause, wanted: Wanted = WANTED, *, device: str | None = None) -> Tokens:
+def by_password(
+    core: Core,
+    email: Email,
+    password: str,
+    cause: Cause,
+    wanted: Wanted = WANTED,
+    *,
+    device: str | None = None,
+    tried: Sequence[Charged] = (),
+) -> Tokens:
     """Sign in; raises mfa_required where a second step is needed. Unknown address, wrong password and no password are one
-    answer at one cost. `device`: what this browser
-    keeps from an earlier sign-in; the owner is told of one from a device that nothing is known of."""
+    answer at one cost. `device`: what this browser keeps from an earlier sign-in; the owner is told of one from a device that
+    nothing is known of. `tried`: what the try was charged to; a right password is no failure, whatever comes after it."""
     cause = cause.labelled(email.address)
     with core.store.read() as tx:
         user = tx.users.by_email(email.key)
@@ -34,15 +44,16 @@ def by_password(core: Core, email: Email, password: str, cause: Cause, wanted: W
     if user is None or not right:
         raise _failed(core, user, cause, Problem("invalid_credentials"), "credentials")
     if user.status != ACTIVE:
-        raise _failed(core, user, cause, Problem("account_disabled"), "disabled")
+        raise _failed(core, user, cause, Problem("account_disabled"), "disabled", right=tried)
     if core.settings.verification_required and user.email_verified_at is None:
-        # Where accounts are hidden, whoever registered an address must not learn here that it was free.
-        code = "invalid_credentials" if core.settings.hides_accounts else "email_not_verified"
-        raise _failed(core, user, cause, Problem(code), "unverified")
-    return _open(core, user, rehashed, cause, wanted, familiar=_is_familiar(core, user, cause, device))
+        # Where accounts are hidden, whoever registered an address must not learn here that it was free; not by a wait either.
+        hidden = core.settings.hides_accounts
+        problem = Problem("invalid_credentials" if hidden else "email_not_verified")
+        raise _failed(core, user, cause, problem, "unverified", right=() if hidden else tried)
+    return _open(core, user, rehashed, cause, wanted, tried, familiar=_is_familiar(core, user, cause, device))
 
 
-def reauthenticate(core: Core, user: User, session_id: str, password: str, cause: Cause) -> Tokens:
+def reauthenticate(core: Core, user: User, session_id: str, password: str, cause: Cause, tried: Sequence[Charged] = ()) -> Tokens:
     """Renew the session's auth_time by the password."""
     right, rehashed = passwords.check(core, user, password)
     if not right:
@@ -51,6 +62,7 @@ def reauthenticate(core: Core, user: User, session_id: str, password: str, cause
         outrun = _is_outrun(tx, user, cause)
         if not outrun:
             session = sessions.strengthen(tx, core, session_id, PASSWORD)
+            limits.was_right(tx, tried)
             _rehash(tx, user, rehashed)
             account = account_of(tx, user)
             tx.events.record(events.LOGIN_SUCCEEDED, cause, subject=user.id, data={"amr": [PASSWORD], "again": True})
@@ -59,13 +71,18 @@ def reauthenticate(core: Core, user: User, session_id: str, password: str, cause
     return sessions.tokens(core, account, session)
 
 
-def change_password(core: Core, user: User, session_id: str, current: str | None, new: str, cause: Cause) -> tuple[Tokens, Sequence[Fault]]:
+def change_password(
+    core: Core, user: User, session_id: str, current: str | None, new: str, cause: Cause, tried: Sequence[Charged] = ()
+) -> tuple[Tokens, Sequence[Fault]]:
     """Set a new password. It ends the other sessions; this one gets new tokens."""
     if user.password_hash is not None:
         if current is None:
             raise Problem("invalid_request", errors=[Fault("current_password", "required", "Give the present password.")])
         if not passwords.check(core, user, current)[0]:
             raise _failed(core, user, cause, Problem("invalid_credentials"), "password change")
+    if tried:
+        with core.store.write() as tx:  # before the new one is looked at: whether that will do is another matter
+            limits.was_right(tx, tried)
     warnings = passwords.accept(core, new, (user.email, user.name), field="new_password")
     encoded = core.hasher.hash(new)
     return _store_password(core, user, session_id, encoded, cause), warnings
@@ -87,10 +104,13 @@ def set_password(core: Core, user: User, new: str, cause: Cause) -> None:
         letters.notify(tx, core, "password_changed", user, cause)
 
 
-def _open(core: Core, user: User, rehashed: str | None, cause: Cause, wanted: Wanted, *, familiar: bool) -> Tokens:
+def _open(
+    core: Core, user: User, rehashed: str | None, cause: Cause, wanted: Wanted, tried: Sequence[Charged], *, familiar: bool
+) -> Tokens:
     with core.store.write() as tx:
         outrun = _is_outrun(tx, user, cause)
         if not outrun:
+            limits.was_right(tx, tried)
             _rehash(tx, user, rehashed)
             outcome = signin.enter(tx, core, user, [PASSWORD], cause, wanted)
             if not familiar and isinstance(outcome, Entered):
@@ -129,9 +149,11 @@ def _store_password(core: Core, user: User, session_id: str, encoded: str, cause
     return sessions.tokens(core, account, session)
 
 
-def _failed(core: Core, user: User | None, cause: Cause, problem: Problem, reason: str) -> Problem:
-    """The refusal, once it is on record: the same write whether or not the account exists."""
+def _failed(core: Core, user: User | None, cause: Cause, problem: Problem, reason: str, *, right: Sequence[Charged] = ()) -> Problem:
+    """The refusal, once it is on record: the same write whether or not the account exists. `right`: what was charged for a
+    password that was right."""
     with core.store.write() as tx:
+        limits.was_right(tx, right)
         tx.events.record(events.LOGIN_FAILED, cause, subject=user.id if user else None, outcome="failure", data={"reason": reason})
     return problem
 

@@ -8,8 +8,9 @@ from authsvc import events
 from authsvc.events import Cause
 from authsvc.factors import recovery
 from authsvc.factors.kinds import BY_TYPE
-from authsvc.flows import challenges, letters, sendings, sessions, signin, texts
+from authsvc.flows import challenges, letters, limits, sendings, sessions, signin, texts
 from authsvc.flows.core import Core
+from authsvc.flows.limits import Charged
 from authsvc.flows.sendings import Sent
 from authsvc.flows.sessions import Tokens
 from authsvc.flows.signin import Wanted
@@ -67,11 +68,14 @@ def factors_of(core: Core, mfa_token: str) -> list[Factor]:
         return tx.factors.of(challenge.user_id or "")
 
 
-def reauthenticate(core: Core, user: User, session_id: str, factor_id: str, code: str, cause: Cause) -> Tokens:
+def reauthenticate(
+    core: Core, user: User, session_id: str, factor_id: str, code: str, cause: Cause, tried: Sequence[Charged] = ()
+) -> Tokens:
     """Renew the session's auth_time by a factor."""
     with core.store.write() as tx:
         right = try_factors(tx, core, user, factor_id, code, cause)
         if not isinstance(right, Problem):
+            limits.was_right(tx, tried)
             session = sessions.strengthen(tx, core, session_id, *gain(tx, session_id, right))
             current = tx.users.get(user.id) or user
             account = account_of(tx, current)
@@ -96,7 +100,7 @@ def try_factors(tx: Tx, core: Core, user: User, factor_id: str | None, code: str
     candidates = _candidates(tx, user.id, factor_id)
     if not candidates:
         return Problem("not_found", "There is no such factor.")
-    if not challenges.may_try(tx, core, user.id):
+    if not challenges.may_try(tx, core, user.id, cause.labelled(user.email)):
         return _failed(tx, user, cause, Problem("too_many_attempts"))
     for factor in candidates:
         if BY_TYPE[factor.type].accepts(tx, core.keyring, factor, code, now):

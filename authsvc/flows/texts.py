@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from authsvc import events
 from authsvc.events import Cause
+from authsvc.flows import limits
 from authsvc.flows.core import Core
 from authsvc.rules import phones
 from authsvc.rules.limits import network
@@ -22,10 +23,12 @@ BREAKER_SHARE = 10  # per cent that must have been
 
 def may_send(tx: Tx, core: Core, number: str, cause: Cause) -> bool:
     """Whether one more SMS may go to this number; charged, and on record if not."""
-    refused = _refusing(tx, core, number, cause)
-    if refused is not None:
-        tx.events.record(events.LIMIT_HIT, cause, outcome="failure", data={"limit": refused})
-    return refused is None
+    barred = _barred(tx, core, number)
+    if barred is not None:
+        tx.events.record(events.LIMIT_HIT, cause, outcome="failure", data={"limit": barred})
+        return False
+    keys = {"sms_network": network(cause.ip or ""), "sms_prefix": phones.prefix(number), "sms_day": "all"}
+    return all(limits.may(tx, core, name, keys.get(name, number), cause) for name in LIMITS)
 
 
 def add(tx: Tx, core: Core, number: str, user: User | None, *, locale: str | None, challenge: Challenge) -> None:
@@ -46,18 +49,14 @@ def stats(core: Core) -> list[tuple[int, str, int, int]]:
         return tx.sms_counts.every()
 
 
-def _refusing(tx: Tx, core: Core, number: str, cause: Cause) -> str | None:
+def _barred(tx: Tx, core: Core, number: str) -> str | None:
+    """What keeps every SMS from such numbers, whoever asks."""
     settings = core.settings
     if settings.sms.scheme == "off" or not phones.is_allowed(number, settings.sms_countries):
         return "sms_countries"
     sent, verified = tx.sms_counts.of(_day(core), phones.prefix(number))
     if sent >= BREAKER_SENT and verified * 100 < sent * BREAKER_SHARE:
         return "sms_breaker"
-    keys = {"sms_network": network(cause.ip or ""), "sms_prefix": phones.prefix(number), "sms_day": "all"}
-    for name in LIMITS:
-        limit = settings.limits[name]
-        if limit.burst and not tx.buckets.charge(name, keys.get(name, number), limit, core.world.now()).allowed:
-            return name
     return None
 
 

@@ -72,7 +72,8 @@ def by_password(core: Core, request: Request) -> Response:
     redirect_to = checked(core, request.query)
     device = request.cookie(core.cookies.device.name)
     wanted = Wanted(request.body["options"]["setCookie"], redirect_to)
-    tokens = login.by_password(core, request.body["email"], request.body["password"], request.cause, wanted, device=device)
+    email, password = request.body["email"], request.body["password"]
+    tokens = login.by_password(core, email, password, request.cause, wanted, device=device, tried=request.charged)
     return token_response(core, tokens, cookies=wanted.set_cookie, redirect_to=redirect_to)
 
 
@@ -82,15 +83,17 @@ def reauthenticate(core: Core, request: Request) -> Response:
     if by_factor is (body["password"] is not None):
         raise invalid("password", "required", "Give the password, or `factor_id` and `code`.")
     if by_factor:
-        tokens = second_step.reauthenticate(core, caller.user, caller.session.id, body["factor_id"], body["code"], request.cause)
+        tokens = second_step.reauthenticate(
+            core, caller.user, caller.session.id, body["factor_id"], body["code"], request.cause, request.charged
+        )
     else:
-        tokens = login.reauthenticate(core, caller.user, caller.session.id, body["password"], request.cause)
+        tokens = login.reauthenticate(core, caller.user, caller.session.id, body["password"], request.cause, request.charged)
     return token_response(core, tokens, cookies=request.by_cookie)
 
 
 def change_password(core: Core, request: Request) -> Response:
     caller, body = request.caller, request.body
     tokens, warnings = login.change_password(
-        core, caller.user, caller.session.id, body["current_password"], body["new_password"], request.cause
+        core, caller.user, caller.session.id, body["current_password"], body["new_password"], request.cause, request.charged
     )
     return token_response(core, tokens, cookies=request.by_cookie, warnings=warnings)

@@ -27,6 +27,7 @@ class Request:
         "by_cookie",
         "caller",
         "cause",
+        "charged",
         "client",
         "environ",
         "given",
@@ -51,6 +52,7 @@ class Request:
         self.cause: Any = None
         self.token: str | None = None
         self.by_cookie = False
+        self.charged: list[Any] = []
         self.limits: list[tuple[str, str]] = []
 
     @property

@@ -30,7 +30,7 @@ class Who:
     `token`: the handler works on the credential itself, whatever it is worth (refresh, logout). `fresh`: only a
     caller who proved a short while ago who they are. `known`: anyone, and the handler is told who, if it is somebody. `enrols`: open too
     for a caller who must have a second factor and has not shown one yet. `keys`: open to API keys too, which prove who they
-    are each time anew.
+    are each time anew. `limit`: what a route of such callers is charged to unless it says otherwise.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Who:
     own: str | None = None
     cap: str | None = None
     keys: bool = False
+    limit: str = "read"
 
 
 class Presented(NamedTuple):
@@ -81,12 +82,12 @@ def self_or(cap: str, *, fresh: bool = False) -> Who:
 
 def holder_of(cap: str, *, fresh: bool = False) -> Who:
     """A holder of the cap (lately)."""
-    return Who(f"{cap}{', lately' if fresh else ''}", cap=cap, fresh=fresh, keys=True)
+    return Who(f"{cap}{', lately' if fresh else ''}", cap=cap, fresh=fresh, keys=True, limit="admin")
 
 
 def user_holding(cap: str) -> Who:
     """A holder of the cap who has an account, and signed in lately: what a key makes could outlive the key."""
-    return Who(f"{cap}, lately, no API key", cap=cap, fresh=True)
+    return Who(f"{cap}, lately, no API key", cap=cap, fresh=True, limit="admin")
 
 
 def covers(held: Iterable[str], wanted: Iterable[str]) -> bool:

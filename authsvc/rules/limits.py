@@ -8,17 +8,20 @@ from typing import NamedTuple
 
 IPV4_PREFIX = 24
 IPV6_PREFIX = 64
-IN_MEMORY = frozenset({"refresh", "read"})  # too cheap to ask the store; counted per process
-# The state of an account's own bucket would tell a stranger that somebody else is trying it.
-HIDDEN_KEYS = frozenset({"account"})
+IN_MEMORY = frozenset({"refresh", "read", "admin"})  # too cheap to ask the store; counted per process
+# The state of an account's own bucket would tell a stranger that somebody else is trying it; that of everybody's, how busy
+# the service is; and that of a device is nobody's business.
+HIDDEN_KEYS = frozenset({"account", "everyone", "device"})
 
 
 class Facts(NamedTuple):
-    """What is known of a request before its handler runs. `address` is a folded e-mail key."""
+    """What is known of a request before its handler runs. `address` is a folded e-mail key; `device` names a device or a
+    session that the account is known by."""
 
     ip: str
     address: str | None = None
     session: str | None = None
+    device: str | None = None
 
 
 def key(keyed_by: str, facts: Facts) -> str:
@@ -28,14 +31,15 @@ def key(keyed_by: str, facts: Facts) -> str:
             return "all"
         case "network":
             return network(facts.ip)
-        case "address+network":
-            return f"{facts.address or ''} {network(facts.ip)}"
+        case "address+network" | "device, or address+network":
+            device = facts.device if "device" in keyed_by else None
+            return device or f"{facts.address or ''} {network(facts.ip)}"
         case "address" | "account" | "number" | "number range":
             # Without an address (a malformed body) only the sender's own network is slowed down. Numbers are known to
             # flows/texts.py, which charges these itself.
             return facts.address or network(facts.ip)
-        case "session" | "caller":
-            return facts.session or network(facts.ip)
+        case "session" | "caller" | "device":
+            return (facts.device if keyed_by == "device" else facts.session) or network(facts.ip)
     raise LookupError(keyed_by)
 
 

@@ -36,7 +36,7 @@ class Buckets:
     def charge(self, name: str, key: str, limit: Limit, now: int) -> Charge:
         """Take one token from a bucket, if it has one."""
         cost = interval_ms(limit)
-        row = {"name": name, "key": self._hidden(name, key), "now": now, "cost": cost, "window": cost * limit.burst}
+        row = {"name": name, "key": hidden(self._keyring, name, key), "now": now, "cost": cost, "window": cost * limit.burst}
         taken = self._connection.execute(_TAKE, row).fetchone()
         if taken is None:
             self._connection.execute(_EMPTY, row)  # after a clock that was set back it fills by today's
@@ -49,9 +49,10 @@ class Buckets:
         """Put a token back that was taken in the same block: what it was for was right."""
         self._connection.execute(
             "UPDATE buckets SET full_at = full_at - :cost WHERE name = :name AND key = :key",
-            {"name": name, "key": self._hidden(name, key), "cost": interval_ms(limit)},
+            {"name": name, "key": hidden(self._keyring, name, key), "cost": interval_ms(limit)},
         )
 
-    def _hidden(self, name: str, key: str) -> str:
-        """What stands for the key in the table: no address or e-mail can be read there."""
-        return encode(self._keyring.current.derive(Purpose.BUCKET, name, key)[:16])
+
+def hidden(keyring: Keyring, name: str, key: str) -> str:
+    """What stands for a key in a table: no address or e-mail can be read there."""
+    return encode(keyring.current.derive(Purpose.BUCKET, name, key)[:16])

@@ -43,6 +43,7 @@ EXPIRIES: tuple[Expiry, ...] = (
     Expiry("keys that ran out", "api_keys", "id", "expires_at", keys.KEPT_MS, "expires_at IS NOT NULL"),
     Expiry("signing keys whose tokens have run out", "signing_keys", "kid", "ends_at", 0, "ends_at IS NOT NULL"),
     Expiry("full buckets", "buckets", "name, key", "full_at", 0),
+    Expiry("failures long past", "delays", "name, key", "forgotten_at", 0),
     Expiry("factors that nobody confirmed", "factors", "id", "created_at", factors.UNCONFIRMED_MS, "confirmed_at IS NULL"),
     Expiry("SMS figures", "sms_counts", "day, prefix", "day", sms_counts.KEPT_DAYS, unit=DAY_MS),
 )

@@ -8,6 +8,7 @@ from functools import cached_property
 from authsvc.primitives.keyring import Keyring
 from authsvc.store.buckets import Buckets
 from authsvc.store.challenges import Challenges
+from authsvc.store.delays import Delays
 from authsvc.store.deliveries import Deliveries
 from authsvc.store.directory import Directory
 from authsvc.store.erasures import Erasures
@@ -75,6 +76,10 @@ class Tx:
     @cached_property
     def buckets(self) -> Buckets:
         return Buckets(self._connection, self._keyring)
+
+    @cached_property
+    def delays(self) -> Delays:
+        return Delays(self._connection, self._keyring)
 
     @cached_property
     def challenges(self) -> Challenges:

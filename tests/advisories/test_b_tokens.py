@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from authsvc.app import App
+from authsvc.config.limits import LIMITS
 from authsvc.flows import challenges
 from authsvc.primitives import codes, devices, links, refresh
 from authsvc.primitives.emails import Email
@@ -35,7 +36,7 @@ WRONG = "amber-meadow-55"
 SECRET = "f0e1d2c3b4a5968778695a4b3c2d1e0f"
 OLD_SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 FORM = "application/x-www-form-urlencoded"
-UNLIMITED = {f"limit_{name}": "0" for name in ("login", "login_account", "login_network", "register", "register_all", "refresh", "read")}
+UNLIMITED = dict.fromkeys((f"limit_{name}" for name in LIMITS), "0")
 DAY = 86_400
 HYPOTHESIS = settings(deadline=None, database=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

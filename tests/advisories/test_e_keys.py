@@ -94,7 +94,7 @@ def test_f4_a_forwarding_header_brings_no_key_into_its_network(app: App) -> None
 
 def test_a_flood_by_one_key_slows_that_key_alone_wherever_it_comes_from(tmp_path: Path) -> None:
     """The bucket is the key's: its neighbour on the same network goes on, and another network does not help it."""
-    with running(tmp_path, limit_read="5/3600s") as app:
+    with running(tmp_path, limit_admin="5/3600s") as app:
         boss = admin(app)
         loud, quiet = make(boss, "users:read")["key"], make(boss, "users:read")["key"]
         statuses = [Client(app).get("/users", token=loud).status for _ in range(6)]

@@ -64,6 +64,10 @@ def test_the_default_limits_are_those_of_the_attack_list() -> None:
         "login": (Limit(10, 300), "address+network"),
         "login_account": (Limit(30, 3_600), "account"),
         "login_network": (Limit(100, 300), "network"),
+        "login_device": (Limit(10, 300), "device"),
+        "login_all": (Limit(3_000, 3_600), "everyone"),
+        "login_delay": (Limit(3, 300), "device, or address+network"),
+        "login_alarm": (Limit(1, 86_400), "account"),
         "register": (Limit(10, 3_600), "network"),
         "register_all": (Limit(500, 3_600), "everyone"),
         "mail_address": (Limit(5, 3_600), "address"),
@@ -81,6 +85,7 @@ def test_the_default_limits_are_those_of_the_attack_list() -> None:
         "code_account": (Limit(20, 86_400), "account"),
         "refresh": (Limit(60, 60), "session"),
         "read": (Limit(600, 60), "caller"),
+        "admin": (Limit(600, 60), "caller"),
     }
 
 

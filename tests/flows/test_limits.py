@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from authsvc.app import App
+from authsvc.config.limits import LIMITS
 from authsvc.flows import limits
 from authsvc.problems import Problem
+from authsvc.routes import PASSWORD_TRY
 from authsvc.rules.limits import Facts
 from tests.support import FakeWorld, running
 
@@ -88,24 +90,28 @@ def test_an_empty_bucket_is_refused_with_the_time_to_wait(tmp_path: Path, world:
 
 def test_the_headers_show_each_limit_and_what_is_left(tmp_path: Path, world: FakeWorld) -> None:
     """RateLimit-Policy has burst and window, RateLimit what remains and when the bucket is full, by the limit's name."""
-    with running(tmp_path, world, limit_register="10/60s", limit_register_all="500/3600s") as app:
-        shown = dict(limits.headers(limits.charge(app.core, ("register", "register_all"), HERE)))
+    with running(tmp_path, world, limit_register="10/60s", limit_mail_network="500/3600s") as app:
+        shown = dict(limits.headers(limits.charge(app.core, ("register", "mail_network"), HERE)))
 
     assert shown == {
-        "RateLimit-Policy": '"register";q=10;w=60, "register_all";q=500;w=3600',
-        "RateLimit": '"register";r=9;t=6, "register_all";r=499;t=8',
+        "RateLimit-Policy": '"register";q=10;w=60, "mail_network";q=500;w=3600',
+        "RateLimit": '"register";r=9;t=6, "mail_network";r=499;t=8',
     }
 
 
-def test_the_headers_never_show_an_accounts_own_bucket(app: App) -> None:
-    """Its state would tell a stranger that somebody else is trying the account (ATTACKS A1, A3)."""
-    charged = limits.charge(app.core, TRY, HERE)
+def test_the_headers_never_show_what_is_not_the_callers_own(app: App) -> None:
+    """The state of an account's bucket would tell a stranger that somebody else is trying it, everybody's how busy we are, and a
+    wait is told by Retry-After alone (ATTACKS A1, A3)."""
+    charged = limits.charge(app.core, PASSWORD_TRY, HERE)
     shown: list[Any] = limits.headers(charged)
 
-    assert [item.name for item in charged] == list(TRY)
+    assert [item.name for item in charged] == list(PASSWORD_TRY)
     assert len(shown) == 2
-    assert "login_account" not in str(shown)
-    assert limits.headers([item for item in charged if item.name == "login_account"]) == []
+    assert [name in str(shown) for name in PASSWORD_TRY] == [False, True, True, False, False]
+    assert '"login"' in str(shown)
+    assert limits.headers([item for item in charged if LIMITS[item.name].keyed_by in ("account", "everyone")]) == []
+    assert limits.headers(limits.charge(app.core, PASSWORD_TRY, HERE._replace(device="usr_1 20000"))) == []
+    assert limits.headers(limits.charge(app.core, ("register_all",), HERE)) == []
     assert limits.headers([]) == []
 
 

@@ -17,9 +17,31 @@ from authsvc.app import App
 from authsvc.config.limits import LIMITS
 from authsvc.primitives import codes
 from authsvc.routes import ROUTES
+from tests.staff import admin
 from tests.support import EMAIL, PASSWORD, Answer, Client, FakeWorld, actions, event_rows, running
 
 WRONG = "wrong-password-1"
+NO_DELAY = {"limit_login_delay": "0"}
+
+
+def on_known_device(client: Client, _: int) -> Answer:
+    """A wrong try in a browser in which the account has signed in before."""
+    if not client.keep_cookies:
+        client.register()
+        client.keep_cookies = True
+        assert client.login().status == 200
+        client.cookies.pop("authsvc_access")
+    return client.login(password=WRONG)
+
+
+def by_admin(client: Client, _: int) -> Answer:
+    """A request that needs a cap, by somebody who holds it."""
+    if not hasattr(client, "staff"):
+        client.staff = admin(client.app)  # type: ignore[attr-defined]
+    answer: Answer = client.staff.get("/roles")  # type: ignore[attr-defined]
+    return answer
+
+
 REQUESTS: dict[str, Callable[[Client, int], Answer]] = {
     "login": lambda client, _: client.login(password=WRONG),
     "login_account": lambda client, turn: Client(client.app, ip=f"198.51.{turn}.1").login(password=WRONG),
@@ -33,18 +55,24 @@ REQUESTS: dict[str, Callable[[Client, int], Answer]] = {
     "reset_token": lambda client, _: client.get("/password/reset/x"),
     "oauth": lambda client, _: client.get("/oauth/none/callback"),
     "factor": lambda client, _: client.post("/mfa/setup", {"type": "totp"}),
+    "login_delay": lambda client, _: client.login(password=WRONG),
+    "login_all": lambda client, turn: Client(client.app, ip=f"198.51.{turn}.1").login(f"user{turn}@mail.com", WRONG),
+    "login_device": on_known_device,
+    "admin": by_admin,
 }
 # Charged where the effect is, not at the route: what is beyond is not done, but the answer may be the same.
 EFFECTS: dict[str, Callable[[Client, int], Answer]] = {
     "mail_address": lambda client, _: client.post("/password/forgot", {"email": EMAIL}),
     "code_account": lambda client, _: try_code(client, client.post("/login/magic", {"email": EMAIL})["challenge_id"]),
 }
+# Tried in tests/advisories/test_a_lockout.py.
+EFFECTS["login_alarm"] = lambda client, _: client.login(password=WRONG)
 # Tried in tests/flows/test_texts.py; here SMS is off.
 EFFECTS |= dict.fromkeys(
     ("sms_pace", "sms_number", "sms_number_day", "sms_network", "sms_prefix", "sms_day"),
     lambda client, _: client.post("/otp/send", {"phone_number": "+14155550123"}),
 )
-NOTHING_RECORDED = {"refresh", "read", "link", "reset_token", "factor", "oauth"}
+NOTHING_RECORDED = {"refresh", "read", "admin", "link", "reset_token", "factor", "oauth"}
 # Each way to ask for a mail to an address, and what its answer says beside what differs each time.
 ASKING = {
     "/password/forgot": {"status": "sent"},
@@ -70,7 +98,8 @@ def limits_hit(app: App) -> list[str]:
 
 def test_every_limit_is_tried_here_and_used_somewhere() -> None:
     """No named limit is without a route or an effect, and none escapes the tests below."""
-    assert REQUESTS.keys() == {name for route in ROUTES for name in route.limits}
+    named = {name for route in ROUTES for name in route.limits}
+    assert REQUESTS.keys() == named | {instead for name in named if (instead := LIMITS[name].on_known_device)}
     assert REQUESTS.keys() | EFFECTS.keys() == LIMITS.keys()
     assert REQUESTS.keys() & EFFECTS.keys() == set()
 
@@ -78,13 +107,16 @@ def test_every_limit_is_tried_here_and_used_somewhere() -> None:
 @pytest.mark.parametrize("name", REQUESTS)
 def test_each_limit_is_adjustable_and_refuses_beyond_its_burst(tmp_path: Path, name: str) -> None:
     """`limit_<name> = 2/60s`: two pass, the third is 429 and nothing of it is done."""
-    with running(tmp_path, **{f"limit_{name}": "2/60s"}) as app:
+    with running(tmp_path, **NO_DELAY | {f"limit_{name}": "2/60s"}) as app:
         client = Client(app)
-        answers = [REQUESTS[name](client, turn) for turn in range(3)]
-        assert [answer.status == 429 for answer in answers] == [False, False, True]
-        assert answers[2].code == "rate_limited"
-        assert len(actions(app)) == (0 if name in NOTHING_RECORDED else 2)
-        assert len(mails(app)) == (2 if name == "mail_network" else 0)
+        REQUESTS[name](client, 0)
+        before = len(actions(app))
+        answers = [REQUESTS[name](client, turn) for turn in (1, 2)]
+        assert [answer.status == 429 for answer in answers] == [False, True]
+        assert answers[1].code == "rate_limited"
+        alarm = ["limit.hit"] if name == "login_account" else []
+        assert len(actions(app)[before:]) == (0 if name in NOTHING_RECORDED else 1) + len(alarm)
+        assert len(mails(app)) == {"mail_network": 2, "login_account": 1}.get(name, 0)
 
 
 @pytest.mark.parametrize("path", ASKING)
@@ -146,6 +178,7 @@ def test_beyond_the_codes_of_an_account_none_is_looked_at(tmp_path: Path, world:
         world.advance(30)
         assert try_code(client, challenge_id, right).status == 200
         assert actions(app).count("otp.failed") == 4
+        assert limits_hit(app) == ["code_account"] * 2
         assert actions(app).count("login.succeeded") == 2
 
 
@@ -220,7 +253,7 @@ def test_a_passing_answer_tells_what_is_left(tmp_path: Path) -> None:
 
 def test_failures_and_successes_are_charged_alike(tmp_path: Path) -> None:
     """The limit is charged before the handler: a right password does not pass where a wrong one would not."""
-    with running(tmp_path, limit_login="3/60s") as app:
+    with running(tmp_path, limit_login="3/60s", **NO_DELAY) as app:
         client = Client(app)
         client.register()
         assert [client.login(password=WRONG).status for _ in range(3)] == [401] * 3

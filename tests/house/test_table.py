@@ -78,14 +78,15 @@ def test_no_route_stands_twice() -> None:
 
 def test_every_limit_is_charged_somewhere() -> None:
     """A limit that no route names and no flow charges would be a promise that nobody keeps; none is charged at both places."""
-    by_routes = {name for route in ROUTES for name in route.limits}
+    named = {name for route in ROUTES for name in route.limits}
+    by_routes = named | {instead for name in named if (instead := LIMITS[name].on_known_device)}
 
     assert by_routes | limits_of_flows() == LIMITS.keys()
     assert by_routes & limits_of_flows() == set()
 
 
 def limits_of_flows() -> set[str]:
-    """The limits that flows charge by their name: `buckets.charge("name", …)`, or one of the names of a `LIMITS`."""
+    """The limits that flows charge by their name: `limits.may(tx, core, "name", …)`, or one of the names of a `LIMITS`."""
     listed = {
         name.value
         for file, tree in sources()
@@ -96,13 +97,41 @@ def limits_of_flows() -> set[str]:
         if isinstance(name, ast.Constant)
     }
     return listed | {
-        node.args[0].value
+        node.args[2].value
         for file, tree in sources()
         if file.parent.name == "flows"
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "charge"
-        if node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "may"
+        if len(node.args) > 2 and isinstance(node.args[2], ast.Constant) and isinstance(node.args[2].value, str)
     }
+
+
+def test_limits_are_charged_by_one_door() -> None:
+    """Only flows/limits.py takes tokens: nowhere else can one forget that a limit may be off, or to put it on record."""
+    doors = {
+        str(file.relative_to(HOUSE))
+        for file, tree in sources()
+        if file.parent.name in ("flows", "handlers", "delivery", "pages", "cli") or file.parent == HOUSE
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr in ("buckets", "delays")
+    }
+
+    assert doors == {"flows/limits.py"}
+
+
+def test_what_takes_the_place_of_a_limit_is_one() -> None:
+    """On a known device a declared limit takes over, in one step, and it is keyed by the device."""
+    instead = {declared.on_known_device for declared in LIMITS.values()} - {None}
+
+    assert instead <= LIMITS.keys()
+    assert {LIMITS[str(name)].keyed_by for name in instead} == {"device"}
+    assert {LIMITS[str(name)].on_known_device for name in instead} == {None}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=label)
+def test_a_route_for_holders_of_a_cap_is_charged_to_its_caller(route: Route) -> None:
+    """Whoever needs a cap has the limit `admin`, unless the route has a limit of its own; nobody else has it."""
+    assert ("admin" in route.limits) is (route.who.cap is not None and route.who.own is None and route.charged is None)
 
 
 def sources() -> Iterator[tuple[Path, ast.Module]]:

@@ -15,7 +15,10 @@ from authsvc.rules.limits import Facts, key, network
 FUZZ = settings(deadline=None)
 
 HERE, THERE = "192.0.2.7", "198.51.100.7"
-KINDS = ("everyone", "network", "address", "address+network", "account", "session", "caller", "number", "number range")
+KINDS = (
+    *("everyone", "network", "address", "address+network", "account", "session", "caller", "number", "number range"),
+    *("device", "device, or address+network"),
+)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +92,7 @@ def test_any_text_has_a_network(text: str) -> None:
         ("account", Facts(THERE, "a@example.com", "ses_2"), Facts(HERE, "b@example.com", "ses_1")),
         ("session", Facts(THERE, "b@example.com", "ses_1"), Facts(HERE, "a@example.com", "ses_2")),
         ("caller", Facts(THERE, "b@example.com", "ses_1"), Facts(HERE, "a@example.com", "ses_2")),
+        ("device, or address+network", Facts("192.0.2.200", "a@example.com", "ses_2"), Facts(THERE, "a@example.com", "ses_1")),
     ],
 )
 def test_a_bucket_is_shared_by_what_it_is_keyed_by(keyed_by: str, same: Facts, other: Facts | None) -> None:
@@ -104,6 +108,16 @@ def test_without_its_fact_a_request_pays_for_its_own_network(keyed_by: str) -> N
     """A malformed body or a missing token slows down its sender only: there is no bucket that strangers share."""
     assert key(keyed_by, Facts(HERE)) == key("network", Facts(HERE)) == network(HERE)
     assert key(keyed_by, Facts(THERE)) != key(keyed_by, Facts(HERE))
+
+
+@pytest.mark.parametrize("keyed_by", ["device", "device, or address+network"])
+def test_a_known_device_shares_its_bucket_with_nobody(keyed_by: str) -> None:
+    """Wherever it is; and no other device, nor the network it is in, shares it (ATTACKS A5)."""
+    mine = key(keyed_by, Facts(HERE, "a@example.com", None, "usr_1 20000"))
+
+    assert key(keyed_by, Facts(THERE, "a@example.com", "ses_1", "usr_1 20000")) == mine
+    assert key(keyed_by, Facts(HERE, "a@example.com", None, "usr_1 20001")) != mine
+    assert key(keyed_by, Facts(HERE, "a@example.com")) != mine
 
 
 def test_an_address_and_its_network_never_run_together() -> None:
@@ -129,5 +143,5 @@ def test_the_names_of_memory_limits_and_hidden_keys_exist() -> None:
     """What is counted in memory is a declared limit, and the account's own bucket is never shown (ATTACKS A3)."""
     assert set(LIMITS) >= limits.IN_MEMORY
     assert {declared.keyed_by for declared in LIMITS.values()} >= limits.HIDDEN_KEYS
-    assert {"refresh", "read"} == limits.IN_MEMORY
-    assert "account" in limits.HIDDEN_KEYS
+    assert {"refresh", "read", "admin"} == limits.IN_MEMORY
+    assert {"account", "everyone", "device"} == limits.HIDDEN_KEYS

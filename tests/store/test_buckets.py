@@ -147,7 +147,7 @@ def test_neither_addresses_nor_networks_can_be_read_in_the_table(app: App) -> No
     client.login("somebody.else@example.com")
     with app.core.store.read() as tx:
         found = tx._connection.execute("SELECT name, key FROM buckets").fetchall()
-    assert {name for name, _ in found} == {"login", "login_account", "login_network", "register", "register_all"}
+    assert {name for name, _ in found} == {"login", "login_account", "login_all", "login_network", "register", "register_all"}
     text = repr(found)
     assert not [part for part in (EMAIL, "example", "somebody", "198.51", "mail.com") if part in text]
     assert all(len(key) == 22 for _, key in found)

@@ -29,7 +29,9 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """Each host in turn."""
     command, prefix, environment = HOSTS[request.param]
     folder = tmp_path_factory.mktemp("host")
-    with serving(folder, command, prefix=prefix, AUTHSVC_LIMIT_REGISTER="0", **environment) as running_server:
+    with serving(
+        folder, command, prefix=prefix, AUTHSVC_LIMIT_REGISTER="0", AUTHSVC_LIMIT_LOGIN_DELAY="0", **environment
+    ) as running_server:
         yield running_server
 
 
