@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVarTuple
 
 from authsvc.config.limits import LIMITS
 from authsvc.events import Cause
@@ -21,6 +22,8 @@ from authsvc.routes import Route
 from authsvc.rules import access
 from authsvc.rules.limits import Facts
 
+Given = TypeVarTuple("Given")
+
 
 class Admission:
     """What stands between a matched route and its handler."""
@@ -37,14 +40,16 @@ class Admission:
         """
         core = self._core
         request.client = proxies.client(request.environ, core.settings.trusted_proxies)
+        unwarranted = _attempt(self._stand_in, request)
         request.cause = Cause(ip=request.client, user_agent=request.user_agent(), request_id=request.id)
         self._refuse_forged(request, route)
         malformed = _attempt(self._parse, request, route)
         unidentified = _attempt(self._identify, request, route)
-        self._charge(request, route, tries=unidentified is None and malformed is None)
+        stranger = unwarranted or unidentified
+        self._charge(request, route, tries=stranger is None and malformed is None)
         try:
-            if unidentified is not None:
-                raise unidentified
+            if stranger is not None:
+                raise stranger
             self._demand(request, route)
             if malformed is not None:
                 raise malformed
@@ -71,6 +76,23 @@ class Admission:
             presented_by = authentication.presented(self._core, request.caller)
             access.demand(route.who, presented_by, request.params, self._core.world.now(), sensitive=sensitive)
 
+    def _stand_in(self, request: Request) -> None:
+        """A service that may say for whom it calls has that address in place of its own, for the limits and the audit trail.
+        From anybody else the header is an error: who sends it means it."""
+        given = request.header("END_USER_ADDRESS")
+        if given is None:
+            return
+        token = request.bearer()
+        if token is None:
+            raise Problem("unauthenticated", "End-User-Address is for services: it needs an API key.")
+        if not token.startswith(apikeys.PREFIX):
+            raise Problem("forbidden", "End-User-Address is for services: it needs an API key.")
+        key = authentication.authenticate_key(self._core, token, request.client)
+        if not access.holds(key.caps, access.FORWARD):
+            raise Problem("forbidden", f"End-User-Address needs the cap {access.FORWARD}.")
+        request.client = proxies.end_user(given)
+        request.forwarder = key
+
     def _refuse_forged(self, request: Request, route: Route) -> None:
         """A foreign site may not make a browser act for its user: by its cookies, or by a form."""
         environ = request.environ
@@ -93,11 +115,17 @@ class Admission:
         if route.who.token:
             request.token = presented(self._core, request)
         elif route.who.known:
-            self._recognise(request, route)
+            if request.forwarder is None:  # its key is what the header holds, and no end user's credential
+                self._recognise(request, route)
         elif route.who.signed_in:
             self._require(request, route)
 
     def _require(self, request: Request, route: Route) -> None:
+        if request.forwarder is not None:  # checked already, where it really comes from
+            request.caller = request.forwarder
+            access.demand_account(route.who)
+            request.cause = request.caller.caused(request.cause)
+            return
         token = request.bearer()
         if token is None:
             token = request.cookie(self._core.cookies.access.name)
@@ -141,9 +169,9 @@ class Admission:
         limits.refuse_empty(request.charged)
 
 
-def _attempt(step: Callable[[Request, Route], None], request: Request, route: Route) -> Problem | None:
+def _attempt(step: Callable[[*Given], None], *given: *Given) -> Problem | None:
     try:
-        step(request, route)
+        step(*given)
     except Problem as problem:
         return problem
     return None
@@ -151,10 +179,10 @@ def _attempt(step: Callable[[Request, Route], None], request: Request, route: Ro
 
 def _facts(request: Request) -> Facts:
     """What the limits may be keyed by. The session that a refresh token claims is enough: its holder pays."""
-    caller = request.caller
+    caller, forwarder = request.caller, request.forwarder.id if request.forwarder else None
     if caller is not None:
         facts: Facts = caller.facts(request.client)
-        return facts
+        return facts._replace(forwarder=forwarder) if forwarder else facts
     email = request.body.get("email")
     claimed = refresh.parse(request.token) if request.token else None
-    return Facts(request.client, email.key if email else None, claimed.session_id if claimed else None)
+    return Facts(request.client, email.key if email else None, claimed.session_id if claimed else None, forwarder=forwarder)

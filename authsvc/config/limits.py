@@ -48,5 +48,5 @@ LIMITS: Mapping[str, LimitDeclaration] = {
     "code_account": LimitDeclaration("20/86400s", "account", "codes tried for one account, from everywhere; right ones cost nothing", failures_only=True),
     "refresh": LimitDeclaration("60/60s", "session", "refreshes of one session (per process)"),
     "read": LimitDeclaration("600/60s", "caller", "requests of one session, or of one network without one (per process)"),
-    "admin": LimitDeclaration("600/60s", "caller", "requests of one session or API key that need a cap (per process)"),
+    "admin": LimitDeclaration("600/60s", "caller", "requests of one session or API key that need a cap, or are made for an end user (per process)"),
 }  # fmt: skip

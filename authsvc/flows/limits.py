@@ -13,7 +13,7 @@ from authsvc.events import Cause
 from authsvc.flows.core import Core
 from authsvc.primitives.buckets import Charge
 from authsvc.problems import Problem
-from authsvc.rules.limits import HIDDEN_KEYS, IN_MEMORY, Facts, key
+from authsvc.rules.limits import FORWARDED, HIDDEN_KEYS, IN_MEMORY, Facts, key
 from authsvc.store.tx import Tx
 
 
@@ -105,6 +105,8 @@ def _due(core: Core, names: Sequence[str], facts: Facts) -> dict[tuple[str, str]
         name = (LIMITS[named].on_known_device if facts.device else None) or named
         if (limit := _limit(core, name)) is not None:
             due[name, key(LIMITS[name].keyed_by, facts)] = limit
+    if facts.forwarder and (limit := _limit(core, FORWARDED)) is not None:
+        due[FORWARDED, facts.forwarder] = limit
     return due
 
 

@@ -22,8 +22,12 @@ REVOKE = Shape(
 
 
 def presented(core: Core, request: Request) -> str | None:
-    """The credential that a token endpoint works on: of the header, else the body, else the cookies."""
-    token = request.bearer() or request.body.get("refresh_token") or request.body.get("token")
+    """The credential that a token endpoint works on: of the header, else the body, else the cookies. The header of a service
+    that calls for an end user is its own."""
+    in_body = request.body.get("refresh_token") or request.body.get("token")
+    if request.forwarder is not None:
+        return in_body
+    token = request.bearer() or in_body
     if token is None:
         token = request.cookie(core.cookies.refresh.name) or request.cookie(core.cookies.access.name)
         request.by_cookie = token is not None

@@ -8,6 +8,8 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
+from authsvc.problems import ambiguous
+
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 MAX_HOPS = 32
@@ -31,6 +33,15 @@ def client(environ: Mapping[str, Any], trusted: Networks) -> str:
             break
         nearest = address
     return nearest
+
+
+def end_user(text: str) -> str:
+    """The address that a service gives for its end user: one, and nothing beside it. Raises a Problem."""
+    try:
+        address = ip_address(text.strip() if "%" not in text else "")
+    except ValueError:
+        raise ambiguous("End-User-Address takes one IP address, such as 203.0.113.7 or 2001:db8::7.") from None
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 @lru_cache(maxsize=4096)

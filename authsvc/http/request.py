@@ -30,6 +30,7 @@ class Request:
         "charged",
         "client",
         "environ",
+        "forwarder",
         "given",
         "id",
         "limits",
@@ -52,6 +53,7 @@ class Request:
         self.cause: Any = None
         self.token: str | None = None
         self.by_cookie = False
+        self.forwarder: Any = None  # the API key of a service that calls for an end user
         self.charged: list[Any] = []
         self.limits: list[tuple[str, str]] = []
 

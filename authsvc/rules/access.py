@@ -21,6 +21,7 @@ BUILT_IN_ROLES: Mapping[str, tuple[str, ...]] = {ADMIN: ("*",), USER: ()}
 # `resource:action`; of authsvc or of any other service.
 CAP = re.compile(r"\*|[A-Za-z0-9._/-]{1,64}:(\*|[A-Za-z0-9._/:-]{1,64})")
 MOST_CAPS = 50  # of one role or key
+FORWARD = "end_users:forward"  # of a service that calls for end users and says where they are
 
 
 @dataclass(frozen=True, slots=True)

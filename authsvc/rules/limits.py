@@ -9,6 +9,7 @@ from typing import NamedTuple
 IPV4_PREFIX = 24
 IPV6_PREFIX = 64
 IN_MEMORY = frozenset({"refresh", "read", "admin"})  # too cheap to ask the store; counted per process
+FORWARDED = "admin"  # what a request made for an end user costs the API key, whatever else it is charged to
 # The state of an account's own bucket would tell a stranger that somebody else is trying it; that of everybody's, how busy
 # the service is; and that of a device is nobody's business.
 HIDDEN_KEYS = frozenset({"account", "everyone", "device"})
@@ -16,12 +17,13 @@ HIDDEN_KEYS = frozenset({"account", "everyone", "device"})
 
 class Facts(NamedTuple):
     """What is known of a request before its handler runs. `address` is a folded e-mail key; `device` names a device or a
-    session that the account is known by."""
+    session that the account is known by; `forwarder` is the API key that made the request for an end user."""
 
     ip: str
     address: str | None = None
     session: str | None = None
     device: str | None = None
+    forwarder: str | None = None
 
 
 def key(keyed_by: str, facts: Facts) -> str:

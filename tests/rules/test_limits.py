@@ -144,4 +144,5 @@ def test_the_names_of_memory_limits_and_hidden_keys_exist() -> None:
     assert set(LIMITS) >= limits.IN_MEMORY
     assert {declared.keyed_by for declared in LIMITS.values()} >= limits.HIDDEN_KEYS
     assert {"refresh", "read", "admin"} == limits.IN_MEMORY
+    assert limits.FORWARDED in LIMITS
     assert {"account", "everyone", "device"} == limits.HIDDEN_KEYS
