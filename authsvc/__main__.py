@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from authsvc.cli import audit, db, keyring, keys, mail, outbox, roles, serve, show, sms, users, worker
+from authsvc.cli import audit, db, keyring, keys, limits, mail, outbox, roles, serve, show, sms, users, worker
 from authsvc.config import sources
 from authsvc.config.settings import Settings
 from authsvc.problems import Invalid, Problem, Refused
@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, Command] = {
     "role": Command("names for sets of caps", roles.add_commands, _with_settings(roles.run)),
     "key": Command("API keys for services", keys.add_commands, _with_settings(keys.run)),
     "keyring": Command("secret keys and signing keys", keyring.add_commands, _with_settings(keyring.run)),
+    "limits": Command("what is limited, and who has to wait", limits.add_commands, _with_settings(limits.run)),
     "outbox": Command("what waits to be delivered, or was given up", outbox.add_commands, _with_settings(outbox.run)),
     "sms": Command("what was sent, and whether it was used", sms.add_commands, _with_settings(sms.run)),
     "mail": Command("letters, and whether they get out", mail.add_commands, _with_settings(mail.run)),

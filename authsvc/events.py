@@ -56,6 +56,7 @@ IDENTITY_LINKED = Event("identity.linked", "An identity at an OAuth provider was
 IDENTITY_UNLINKED = Event("identity.unlinked", "An identity at an OAuth provider was unlinked; `data.provider` names it.")
 ACCOUNT_RECLAIMED = Event("account.reclaimed", "An address was proved by another way in: what had been set up before was dropped.")
 LIMIT_HIT = Event("limit.hit", "Something was not done because of a limit on its effects; `data.limit` names it.")
+LIMIT_CLEARED = Event("limit.cleared", "An operator filled the buckets of a limit; `data.limit` names it.", internal=True)
 WEBHOOK_CREATED = Event("webhook.created", "A webhook was made; `data.url` is the origin that it goes to.")
 WEBHOOK_UPDATED = Event(
     "webhook.updated",

@@ -88,6 +88,44 @@ def give_back(tx: Tx, core: Core, name: str, whose: str) -> None:
         tx.buckets.give_back(name, whose, limit)
 
 
+class State(NamedTuple):
+    """How it stands with a limit: how many buckets are not full (who failed lately), and how many of them are empty (have to
+    wait). None: it is counted in the memory of each process, and cannot be seen from another."""
+
+    name: str
+    limit: Limit
+    used: int | None
+    empty: int | None
+
+
+def states(core: Core) -> list[State]:
+    """Every limit as it stands."""
+    now = core.world.now()
+    with core.store.read() as tx:
+        return [_state(tx, name, core.settings.limits[name], now) for name in LIMITS]
+
+
+def clear(core: Core, names: Sequence[str], whose: str | None, cause: Cause) -> int:
+    """Fill one bucket, or all, of these limits, and forget the failures; how many that were. On record, with the account whose
+    address it was."""
+    cleared = 0
+    with core.store.write() as tx:
+        for name in names:
+            count = (tx.delays if LIMITS[name].delays else tx.buckets).clear(name, whose)
+            cleared += count
+            user = (tx.users.by_email(whose.partition(" ")[0]) or tx.users.get(whose)) if whose else None
+            tx.events.record(events.LIMIT_CLEARED, cause, subject=user.id if user else None, data={"limit": name, "cleared": count})
+    return cleared
+
+
+def _state(tx: Tx, name: str, limit: Limit, now: int) -> State:
+    if name in IN_MEMORY:
+        return State(name, limit, None, None)
+    if not limit.burst:
+        return State(name, limit, 0, 0)
+    return State(name, limit, *(tx.delays.counts(name, now) if LIMITS[name].delays else tx.buckets.counts(name, limit, now)))
+
+
 def is_on(core: Core, name: str) -> bool:
     return _limit(core, name) is not None
 

@@ -6,6 +6,9 @@ from functools import lru_cache
 from ipaddress import IPv4Address, ip_address
 from typing import NamedTuple
 
+from authsvc.primitives import emails
+from authsvc.problems import Invalid
+
 IPV4_PREFIX = 24
 IPV6_PREFIX = 64
 IN_MEMORY = frozenset({"refresh", "read", "admin"})  # too cheap to ask the store; counted per process
@@ -43,6 +46,23 @@ def key(keyed_by: str, facts: Facts) -> str:
         case "session" | "caller" | "device":
             return (facts.device if keyed_by == "device" else facts.session) or network(facts.ip)
     raise LookupError(keyed_by)
+
+
+def key_of_text(keyed_by: str, text: str) -> str:
+    """The same, from what an operator writes: an e-mail address, an address or network, both, or the id itself. Raises Invalid."""
+    if "network" not in keyed_by:
+        return emails.parse(text).key if "@" in text else text
+    email, _, place = text.strip().rpartition(" ")
+    found = network(place.partition("/")[0])
+    if "address+network" not in keyed_by:
+        email, found = "", network(text.strip().partition("/")[0])
+    elif "@" not in email and "device" in keyed_by:
+        return text.strip()
+    elif "@" not in email:
+        raise Invalid("invalid", "This limit is keyed by two things: write 'EMAIL NETWORK', such as 'ann@example.com 192.0.2.7'.")
+    if found == "unknown":
+        raise Invalid("invalid", "This limit is keyed by a network: write an address, such as 192.0.2.7 or 2001:db8::1.")
+    return f"{emails.parse(email).key} {found}" if email else found
 
 
 @lru_cache(maxsize=4096)

@@ -52,6 +52,23 @@ class Buckets:
             {"name": name, "key": hidden(self._keyring, name, key), "cost": interval_ms(limit)},
         )
 
+    def counts(self, name: str, limit: Limit, now: int) -> tuple[int, int]:
+        """How many buckets of a name are not full, and how many of them are empty."""
+        cost = interval_ms(limit)
+        found = self._connection.execute(
+            "SELECT count(*), count(CASE WHEN full_at + :cost > :now + :window THEN 1 END) FROM buckets "
+            "WHERE name = :name AND full_at > :now",
+            {"name": name, "now": now, "cost": cost, "window": cost * limit.burst},
+        )
+        used, empty = found.fetchone()
+        return used, empty
+
+    def clear(self, name: str, key: str | None) -> int:
+        """Fill one bucket, or all of a name; how many were not full."""
+        which = "" if key is None else " AND key = :key"
+        row = {"name": name} | ({} if key is None else {"key": hidden(self._keyring, name, key)})
+        return self._connection.execute(f"DELETE FROM buckets WHERE name = :name{which}", row).rowcount
+
 
 def hidden(keyring: Keyring, name: str, key: str) -> str:
     """What stands for a key in a table: no address or e-mail can be read there."""

@@ -57,6 +57,21 @@ class Delays:
             "DELETE FROM delays WHERE name = :name AND key = :key", {"name": name, "key": hidden(self._keyring, name, key)}
         )
 
+    def counts(self, name: str, now: int) -> tuple[int, int]:
+        """How many have failed lately, and how many of them have to wait."""
+        found = self._connection.execute(
+            "SELECT count(*), count(CASE WHEN blocked_until > :now THEN 1 END) FROM delays WHERE name = :name AND forgotten_at > :now",
+            {"name": name, "now": now},
+        )
+        known, blocked = found.fetchone()
+        return known, blocked
+
+    def clear(self, name: str, key: str | None) -> int:
+        """Forget one, or all of a name; how many there were."""
+        which = "" if key is None else " AND key = :key"
+        row = {"name": name} | ({} if key is None else {"key": hidden(self._keyring, name, key)})
+        return self._connection.execute(f"DELETE FROM delays WHERE name = :name{which}", row).rowcount
+
 
 def _seconds(milliseconds: int) -> int:
     return max(1, -(-milliseconds // 1000))

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from authsvc.config.limits import LIMITS
+from authsvc.problems import Invalid
 from authsvc.rules import limits
-from authsvc.rules.limits import Facts, key, network
+from authsvc.rules.limits import Facts, key, key_of_text, network
 
 FUZZ = settings(deadline=None)
 
@@ -118,6 +119,42 @@ def test_a_known_device_shares_its_bucket_with_nobody(keyed_by: str) -> None:
     assert key(keyed_by, Facts(THERE, "a@example.com", "ses_1", "usr_1 20000")) == mine
     assert key(keyed_by, Facts(HERE, "a@example.com", None, "usr_1 20001")) != mine
     assert key(keyed_by, Facts(HERE, "a@example.com")) != mine
+
+
+@pytest.mark.parametrize(
+    ("keyed_by", "text", "expected"),
+    [
+        ("account", "Ann@Example.com", "ann@example.com"),
+        ("account", "usr_1", "usr_1"),
+        ("address", "ann@example.com", "ann@example.com"),
+        ("network", "192.0.2.7", "192.0.2.0/24"),
+        ("network", "192.0.2.0/24", "192.0.2.0/24"),
+        ("network", " 2001:db8::7 ", "2001:db8::/64"),
+        ("address+network", "Ann@Example.com 192.0.2.7", "ann@example.com 192.0.2.0/24"),
+        ("device, or address+network", "ann@example.com 2001:db8::/64", "ann@example.com 2001:db8::/64"),
+        ("device, or address+network", "usr_1 20000", "usr_1 20000"),
+        ("device, or address+network", "ses_1", "ses_1"),
+        ("device", "ses_1", "ses_1"),
+        ("everyone", "all", "all"),
+        ("number", "+14155550123", "+14155550123"),
+    ],
+)
+def test_an_operator_names_a_bucket_by_what_it_is_keyed_by(keyed_by: str, text: str, expected: str) -> None:
+    """In any spelling, the key is the one that requests are charged to."""
+    assert key_of_text(keyed_by, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("keyed_by", "text"),
+    [
+        *(("network", "nowhere"), ("network", ""), ("address+network", "ann@example.com"), ("address+network", "192.0.2.7")),
+        *(("address+network", "ann@example.com nowhere"), ("address+network", ""), ("account", "a@b@c"), ("account", "@")),
+    ],
+)
+def test_what_names_no_bucket_is_refused(keyed_by: str, text: str) -> None:
+    """Nobody is told that a bucket was filled which there cannot be."""
+    with pytest.raises(Invalid):
+        key_of_text(keyed_by, text)
 
 
 def test_an_address_and_its_network_never_run_together() -> None:
