@@ -29,7 +29,7 @@ def add_commands(command: ArgumentParser) -> None:
             which.add_argument("name", nargs="?", metavar="NAME", choices=LIMITS, help="a limit, as `limits list` names it")
             which.add_argument("--all", action="store_true", help="every limit")
             act.add_argument(
-                "--key", metavar="TEXT", help="only this e-mail address, network, or both, or id; without it, all that the limit counts"
+                "--of", metavar="TEXT", help="only this e-mail address, network, or both, or id; without it, all that the limit counts"
             )
 
 
@@ -45,11 +45,11 @@ def _list(core: Core, arguments: Namespace) -> None:
 
 
 def _clear(core: Core, arguments: Namespace) -> None:
-    if arguments.all and arguments.key is not None:
-        raise Invalid("not_allowed", "--key goes with one limit; --all takes none.")
+    if arguments.all and arguments.of is not None:
+        raise Invalid("not_allowed", "--of goes with one limit; --all takes none.")
     if arguments.name in IN_MEMORY:
         raise Invalid("not_allowed", f"{arguments.name} is counted in the memory of each process; only a restart clears it.")
-    whose = None if arguments.key is None else key_of_text(LIMITS[arguments.name].keyed_by, arguments.key)
+    whose = None if arguments.of is None else key_of_text(LIMITS[arguments.name].keyed_by, arguments.of)
     cleared = limits.clear(core, STORED if arguments.all else [arguments.name], whose, CLI)
     print(json.dumps({"cleared": cleared}) if arguments.json else f"cleared {cleared}")
 

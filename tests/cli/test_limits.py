@@ -70,10 +70,10 @@ def test_one_is_let_through_again_and_no_other(frozen: Cli) -> None:
     """By address and network as anybody writes them; it is on record with the account, and says how many there were."""
     knocks(frozen)
     assert not may_try(frozen)
-    assert frozen("limits", "clear", "login_delay", "--key", f"{EMAIL.upper()} {ELSEWHERE}").out == "cleared 1\n"
+    assert frozen("limits", "clear", "login_delay", "--of", f"{EMAIL.upper()} {ELSEWHERE}").out == "cleared 1\n"
     assert not may_try(frozen)
-    assert frozen.json("limits", "clear", "login_delay", "--key", f"{EMAIL} 192.0.2.200") == {"cleared": 1}
-    assert frozen.json("limits", "clear", "login_delay", "--key", f"{EMAIL} 192.0.2.200") == {"cleared": 0}
+    assert frozen.json("limits", "clear", "login_delay", "--of", f"{EMAIL} 192.0.2.200") == {"cleared": 1}
+    assert frozen.json("limits", "clear", "login_delay", "--of", f"{EMAIL} 192.0.2.200") == {"cleared": 0}
     assert may_try(frozen)
     with running(frozen.folder) as app:
         rows = [row for row in event_rows(app) if row["action"] == "limit.cleared"]
@@ -86,8 +86,8 @@ def test_one_is_let_through_again_and_no_other(frozen: Cli) -> None:
 def test_a_bucket_is_filled_by_its_key(frozen: Cli) -> None:
     """And all of a limit without one; other limits stay as they are."""
     knocks(frozen)
-    assert frozen.json("limits", "clear", "login_account", "--key", "other@mail.com") == {"cleared": 0}
-    assert frozen.json("limits", "clear", "login_account", "--key", EMAIL) == {"cleared": 1}
+    assert frozen.json("limits", "clear", "login_account", "--of", "other@mail.com") == {"cleared": 0}
+    assert frozen.json("limits", "clear", "login_account", "--of", EMAIL) == {"cleared": 1}
     assert frozen.json("limits", "clear", "login") == {"cleared": 2}
     assert state(frozen, "login_network")["used"] == 2
 
@@ -109,11 +109,11 @@ def test_everything_is_cleared_by_all(frozen: Cli) -> None:
         (("clear",), 2, "NAME"),
         (("clear", "nonsense"), 2, "login_delay"),
         (("clear", "login", "--all"), 2, "not allowed"),
-        (("clear", "--all", "--key", "x"), 1, "--key goes with one limit"),
+        (("clear", "--all", "--of", "x"), 1, "--of goes with one limit"),
         (("clear", "read"), 1, "memory of each process"),
-        (("clear", "login", "--key", EMAIL), 1, "EMAIL NETWORK"),
-        (("clear", "login_network", "--key", "nowhere"), 1, "an address"),
-        (("clear", "login_account", "--key", "a@b@c"), 1, ""),
+        (("clear", "login", "--of", EMAIL), 1, "EMAIL NETWORK"),
+        (("clear", "login_network", "--of", "nowhere"), 1, "an address"),
+        (("clear", "login_account", "--of", "a@b@c"), 1, ""),
         ((), 2, "ACT"),
     ],
 )
