@@ -8,7 +8,7 @@ from typing import TypeVarTuple
 
 from authsvc.config.limits import LIMITS
 from authsvc.events import Cause
-from authsvc.flows import alarms, authentication, known_devices, limits
+from authsvc.flows import alarms, authentication, captcha, known_devices, limits
 from authsvc.flows.core import Core
 from authsvc.handlers.tokens import presented
 from authsvc.http import body, proxies
@@ -20,6 +20,7 @@ from authsvc.primitives import apikeys, refresh
 from authsvc.problems import Problem
 from authsvc.routes import Route
 from authsvc.rules import access
+from authsvc.rules.captcha import is_due
 from authsvc.rules.limits import Facts
 
 Given = TypeVarTuple("Given")
@@ -33,7 +34,7 @@ class Admission:
         self._origins = origins
 
     def answer(self, request: Request, route: Route) -> Response:
-        """Origin, credentials, body, limits, authority, then the handler.
+        """Origin, credentials, body, limits, authority, a CAPTCHA, then the handler.
 
         What is wrong with the credentials or the body is told only after the limits were charged: a flood of bad
         requests is a flood too.
@@ -53,6 +54,7 @@ class Admission:
             self._demand(request, route)
             if malformed is not None:
                 raise malformed
+            self._demand_captcha(request, route)  # last: none is used up by what is refused anyway
         except Problem:
             limits.not_tried(core, request.charged)
             raise
@@ -167,6 +169,14 @@ class Admission:
         if email:
             alarms.note(self._core, request.charged, email, request.cause, locale=language(request.environ))
         limits.refuse_empty(request.charged)
+
+    def _demand_captcha(self, request: Request, route: Route) -> None:
+        guard = route.captcha
+        if guard is None or any(request.body[name] is not None for name in guard.unless):
+            return
+        if is_due(captcha.when(self._core, guard.action), request.charged):
+            request.captcha = guard.action
+            captcha.demand(self._core, guard.action, request.body, request.cause)
 
 
 def _attempt(step: Callable[[*Given], None], *given: *Given) -> Problem | None:

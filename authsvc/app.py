@@ -22,6 +22,7 @@ from authsvc.primitives.passwords import Cost, Hasher
 from authsvc.problems import Refused
 from authsvc.providers.assembly import providers
 from authsvc.providers.breaches import Breaches
+from authsvc.providers.captcha import inquiry
 from authsvc.routes import ROUTES
 from authsvc.store.opening import open_store
 from authsvc.world import World
@@ -77,6 +78,7 @@ def assemble(settings: Settings, world: World) -> Core:
         cookies=cookies(secure=settings.secure, domain=settings.cookie_domain, mount=settings.public_url.path),
         providers=offered,
         breaches=Breaches(world, slots, settings.breach_url if settings.breach_check != "off" else ""),
+        captcha=inquiry(settings, world, slots),
     )
 
 

@@ -57,6 +57,9 @@ IDENTITY_UNLINKED = Event("identity.unlinked", "An identity at an OAuth provider
 ACCOUNT_RECLAIMED = Event("account.reclaimed", "An address was proved by another way in: what had been set up before was dropped.")
 LIMIT_HIT = Event("limit.hit", "Something was not done because of a limit on its effects; `data.limit` names it.")
 LIMIT_CLEARED = Event("limit.cleared", "An operator filled the buckets of a limit; `data.limit` names it.", internal=True)
+CAPTCHA_FAILED = Event(
+    "captcha.failed", "A CAPTCHA was refused, or could not be checked; `data.reason` says why, `data.passed` whether it was let through."
+)
 WEBHOOK_CREATED = Event("webhook.created", "A webhook was made; `data.url` is the origin that it goes to.")
 WEBHOOK_UPDATED = Event(
     "webhook.updated",

@@ -36,6 +36,8 @@ KINDS: Mapping[str, Kind] = {
         Kind("signup_closed", 403, "Sign-up not open", "Accounts are made for invited addresses, for some domains, or by an administrator only."),
         Kind("mfa_enrolment_required", 403, "Second factor needed", "Here everybody needs a second factor. Add one by POST /mfa/setup; until then nothing else can be done."),
         Kind("csrf_failed", 403, "Request from a foreign site", "The request came from an origin that is neither ours nor listed in AUTHSVC_APP_ORIGINS."),
+        Kind("captcha_required", 403, "CAPTCHA needed", "Send a solved CAPTCHA as `captcha`; the member `captcha` says of which provider, and where a challenge is."),
+        Kind("captcha_failed", 403, "CAPTCHA not passed", "The CAPTCHA is not right, was used already, has run out, or was solved for something else. Solve a new one."),
         Kind("account_disabled", 403, "Account disabled", "The password is right, but the account has been disabled."),
         Kind("email_not_verified", 403, "E-mail address not confirmed", "The password is right, but the address must be confirmed first: use the link in the mail, or ask for a new one by POST /email/verify."),
         Kind("oauth_denied", 403, "Sign-in cancelled", "The sign-in at the provider was cancelled there. Nothing was done."),

@@ -10,6 +10,7 @@ from authsvc.handlers import (
     addresses,
     admin,
     audit,
+    captcha,
     introspection,
     invites,
     keys,
@@ -49,6 +50,7 @@ from authsvc.rules.access import (
     self_or,
     user_holding,
 )
+from authsvc.rules.captcha import FIELDS, Guard
 from authsvc.rules.limits import IN_MEMORY
 
 Handler = Callable[[Core, Request], Response]
@@ -59,7 +61,8 @@ UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 class Route:
     """One line of the table. `changes` marks a GET that changes state by a cookie, and so is guarded like a POST; `waits`
     one that may wait, for the disk or for others, or work for long, though it is not. `foreign`: other sites may send forms here. `page` is
-    how the route looks in a browser; without one, all get JSON. `charged` names its limits; without any it is its callers' own."""
+    how the route looks in a browser; without one, all get JSON. `charged` names its limits; without any it is its callers' own.
+    `captcha`: what a CAPTCHA may be demanded for; the body then takes one."""
 
     method: str
     path: str
@@ -72,6 +75,11 @@ class Route:
     changes: bool = False
     waits: bool = False
     foreign: bool = False
+    captcha: Guard | None = None
+
+    def __post_init__(self) -> None:
+        if self.captcha:
+            object.__setattr__(self, "body", self.body.with_fields(FIELDS))
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -104,10 +112,10 @@ CALLBACK = "/oauth/:provider/callback"
 # A link in a mail is opened from foreign pages: who may use it up by GET is told by the handlers, not by `changes`.
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/register", pages.register, ANYONE, query=pages.REGISTER, page=browser.SHOWN),
-    Route("POST", "/register", login.register, ANYONE, SIGN_UP, login.REGISTER, REDIRECT, browser.REGISTER_FORM),
+    Route("POST", "/register", login.register, ANYONE, SIGN_UP, login.REGISTER, REDIRECT, browser.REGISTER_FORM, captcha=Guard("register")),
     Route("GET", "/login", pages.login, ANYONE, query=REDIRECT, page=browser.SHOWN),
-    Route("POST", "/login", login.by_password, ANYONE, PASSWORD_TRY, login.LOGIN, REDIRECT, browser.LOGIN_FORM),
-    Route("POST", "/login/magic", magic.ask, ANYONE, MAIL, magic.MAGIC_ASK, page=browser.MAGIC_FORM),
+    Route("POST", "/login", login.by_password, ANYONE, PASSWORD_TRY, login.LOGIN, REDIRECT, browser.LOGIN_FORM, captcha=Guard("login")),
+    Route("POST", "/login/magic", magic.ask, ANYONE, MAIL, magic.MAGIC_ASK, page=browser.MAGIC_FORM, captcha=Guard("magic")),
     Route("GET", "/login/magic/:token", magic.look, ANYONE, LINK, page=browser.MAGIC_LINK, waits=True),
     Route("POST", "/login/magic/:token", magic.use, ANYONE, LINK, page=browser.MAGIC_LINK),
     Route("POST", "/reauthenticate", login.reauthenticate, ENROLLING, PASSWORD_TRY, login.REAUTHENTICATE, page=browser.REAUTHENTICATE_FORM),
@@ -115,7 +123,7 @@ ROUTES: tuple[Route, ...] = (
         "POST", "/password/change", login.change_password, SIGNED_IN_LATELY, PASSWORD_TRY, login.CHANGE_PASSWORD, page=browser.PASSWORD_FORM
     ),
     Route("GET", "/password/forgot", pages.forgot, ANYONE, page=browser.SHOWN),
-    Route("POST", "/password/forgot", resets.forgot, ANYONE, MAIL, resets.FORGOT, page=browser.FORGOT_FORM),
+    Route("POST", "/password/forgot", resets.forgot, ANYONE, MAIL, resets.FORGOT, page=browser.FORGOT_FORM, captcha=Guard("forgot")),
     Route("GET", "/password/reset/:token", resets.look, ANYONE, ("reset_token",), page=browser.RESET_LINK),
     Route("POST", "/password/reset/:token", resets.reset, ANYONE, ("reset_token",), resets.RESET_BODY, page=browser.RESET_FORM),
     Route("POST", "/email/verify", addresses.ask_to_verify, ANYBODY_KNOWN, MAIL, addresses.VERIFY_ASK, page=browser.VERIFY_ASKED),
@@ -136,7 +144,16 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/mfa/recovery-codes", mfa.recovery_codes, SIGNED_IN_LATELY, FACTOR, page=browser.RECOVERY_FORM),
     Route("POST", "/authenticator/setup", mfa.setup_authenticator, ENROLLING_LATELY, FACTOR, mfa.AUTHENTICATOR_SETUP),
     Route("POST", "/authenticator/verify", mfa.verify_authenticator, ANYBODY_KNOWN, LINK, mfa.VERIFY),
-    Route("POST", "/otp/send", otp.send, ANYBODY_KNOWN, MAIL, otp.SEND, page=browser.CODE_SENT),
+    Route(
+        "POST",
+        "/otp/send",
+        otp.send,
+        ANYBODY_KNOWN,
+        MAIL,
+        otp.SEND,
+        page=browser.CODE_SENT,
+        captcha=Guard("otp", unless=("mfa_token", "channel")),
+    ),
     Route("POST", "/otp/verify", otp.verify, ANYBODY_KNOWN, LINK, otp.VERIFY_CODE, page=browser.CODE_FORM),
     Route("POST", "/otp/remove", otp.remove, SIGNED_IN_LATELY, FACTOR, otp.REMOVE),
     Route("GET", "/oauth", oauth.offered, ANYONE),
@@ -182,6 +199,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/webhooks/:webhook_id/deliveries", webhooks.deliveries, holder_of("webhooks:write"), query=webhooks.PAGE),
     Route("POST", "/deliveries/:delivery_id/retry", webhooks.retry, holder_of("webhooks:write")),
     Route("GET", "/events", webhooks.events, holder_of("events:read"), query=webhooks.FEED),
+    Route("GET", "/captcha", captcha.challenge, ANYONE, ("captcha",), query=captcha.CHALLENGE),
     Route("GET", "/assets/:name", pages.file, ANYONE),
     Route("GET", "/healthz", service.healthz, ANYONE, ()),
     Route("GET", "/readyz", service.readyz, ANYONE, waits=True),

@@ -44,6 +44,7 @@ LIMITS: Mapping[str, LimitDeclaration] = {
     "link": LimitDeclaration("20/60s", "network", "uses of links and codes from one network"),
     "reset_token": LimitDeclaration("20/60s", "network", "uses of password-reset links from one network"),
     "oauth": LimitDeclaration("30/60s", "network", "sign-ins by a provider, begun or ended, from one network"),
+    "captcha": LimitDeclaration("60/60s", "network", "CAPTCHA challenges for one network; the built-in one gets harder as they are used up"),
     "factor": LimitDeclaration("30/3600s", "session", "changes of second factors by one session"),
     "code_account": LimitDeclaration("20/86400s", "account", "codes tried for one account, from everywhere; right ones cost nothing", failures_only=True),
     "refresh": LimitDeclaration("60/60s", "session", "refreshes of one session (per process)"),

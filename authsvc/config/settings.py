@@ -7,12 +7,15 @@ from dataclasses import dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from authsvc.config import captcha as captcha_parsers
 from authsvc.config import parse
+from authsvc.config.captcha import Demand
 from authsvc.config.domains import DomainFile, domain_file
 from authsvc.config.limits import LIMITS
 from authsvc.config.mail import MailTarget, Sender, parse_sender, parse_target
 from authsvc.config.parse import Address, Claim, Limit, Url
 from authsvc.config.sms import SmsTarget, parse_body, parse_countries, parse_headers, parse_sms
+from authsvc.config.urls import provider_url
 
 if TYPE_CHECKING:
     from authsvc.config.oauth import OAuthClient
@@ -81,6 +84,29 @@ class Settings:
     )
     mfa_trust: tuple[str, ...] = setting(
         "", parse.names, "names of OAuth providers whose own second step counts as ours, where their id_token tells of one"
+    )
+    captcha: str = setting(
+        "off",
+        parse.choice(*captcha_parsers.CHOICES),
+        "`altcha`: built in, a proof of work; a vendor: `turnstile`, `hcaptcha`, `recaptcha` (v2), `recaptcha_v3`; or `off`",
+    )
+    captcha_secret: str = setting("", parse.text, "the secret that the CAPTCHA vendor gave us; the built-in one needs none", secret=True)
+    captcha_site_key: str = setting("", captcha_parsers.site_key, "the site key that the CAPTCHA vendor gave us")
+    captcha_on: tuple[Demand, ...] = setting(
+        captcha_parsers.DEFAULT_ON,
+        captcha_parsers.demands,
+        "which action asks for a CAPTCHA: `always`, `risk` (a limit is more than half used) or `off`",
+    )
+    captcha_score: float = setting("0.5", captcha_parsers.score, "of recaptcha_v3: the least score that passes; 1 is surely a person")
+    captcha_down: str = setting(
+        "closed", parse.choice("closed", "open"), "when the CAPTCHA vendor cannot be asked: `closed` refuses (503), `open` lets through"
+    )
+    captcha_verify_url: str = setting("", provider_url, "where tokens are checked; empty: the vendor's own address")
+    captcha_cost: int = setting("1000", parse.count(100, 1_000_000), "of the built-in CAPTCHA: PBKDF2 iterations of one try")
+    captcha_difficulty: int = setting(
+        "4000",
+        parse.count(1, 10_000_000),
+        "of the built-in CAPTCHA: the most tries that a browser needs, half of them on average; up to four times that under load",
     )
     letters: str = setting("", parse.text, "folder whose `<locale>/<name>.txt` and `.html` replace the bundled letters, file by file")
     pages: str = setting("", parse.text, "folder whose `.html` and assets replace those of the bundled pages, file by file")

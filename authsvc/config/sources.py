@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from authsvc.config import oauth
+from authsvc.config import captcha, oauth
 from authsvc.config.mail import Sender, mail_domain
 from authsvc.config.settings import LIMIT_PREFIX, PREFIX, Declared, Settings, declared
 from authsvc.problems import Refused
@@ -161,6 +161,7 @@ def _contradictions(settings: Settings, faulty: set[str]) -> list[str]:
             f"say which in {PREFIX}SIGNUP_DOMAINS",
         ),
         (bool(domain) and not f".{host}".endswith(f".{domain}"), ("cookie_domain", "public_url"), f"{host} is not within {domain}"),
+        *captcha.contradictions(settings),
     )
     return [f"{PREFIX}{names[0].upper()}: {why}" for broken, names, why in rules if broken and not faulty & set(names)]
 

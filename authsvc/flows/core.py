@@ -13,6 +13,7 @@ from authsvc.primitives.keyring import Keyring
 from authsvc.primitives.passwords import Hasher
 from authsvc.providers.assembly import Providers
 from authsvc.providers.breaches import Breaches
+from authsvc.providers.captcha import Inquiry
 from authsvc.store.sqlite import Store
 from authsvc.world import World
 
@@ -32,6 +33,7 @@ class Core:
     cookies: Cookies
     providers: Providers
     breaches: Breaches
+    captcha: Inquiry | None  # of a vendor
 
     def close(self) -> None:
         """Finish, flush, and let go of the database."""

@@ -26,6 +26,7 @@ class Request:
         "body",
         "by_cookie",
         "caller",
+        "captcha",
         "cause",
         "charged",
         "client",
@@ -54,8 +55,9 @@ class Request:
         self.token: str | None = None
         self.by_cookie = False
         self.forwarder: Any = None  # the API key of a service that calls for an end user
-        self.charged: list[Any] = []
+        self.charged: list[Any] = []  # what the limits have left
         self.limits: list[tuple[str, str]] = []
+        self.captcha: str | None = None  # the action that it had to bring one for
 
     @property
     def path(self) -> str:

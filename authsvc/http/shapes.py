@@ -44,6 +44,10 @@ class Shape:
         self.caps = {name: field.cap for name, field in fields.items() if field.cap}
         self.limits = {name: field.limits for name, field in fields.items() if field.limits}
 
+    def with_fields(self, fields: Mapping[str, Field]) -> Shape:
+        """The same with more fields."""
+        return Shape({**self.fields, **fields}, reserved=self.reserved, partial=self.partial, lenient=self.lenient)
+
     def limits_of(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         """The limits that these values are charged to, beside those of the route."""
         return tuple(limit for name, limits in self.limits.items() if name in values for limit in limits)

@@ -34,6 +34,8 @@ class Purpose(StrEnum):
     SEAL = "seal of audit rows"
     PRUNED = "edge of forgotten audit rows"
     BUCKET = "bucket key"
+    CAPTCHA = "CAPTCHA challenge"
+    CAPTCHA_KEY = "key that solves a CAPTCHA"
 
 
 def encode(raw: bytes) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from authsvc.config.oauth import provider_url
+from authsvc.config.urls import provider_url
 from authsvc.http.outbound import Answered
 from authsvc.providers.calls import Calls
 from authsvc.providers.presets import Preset

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from authsvc.store import challenges, deliveries, factors, keys, outbox, sms_counts
+from authsvc.store import captchas, challenges, deliveries, factors, keys, outbox, sms_counts
 
 DAY_MS = 86_400_000
 
@@ -42,6 +42,7 @@ EXPIRIES: tuple[Expiry, ...] = (
     Expiry("revoked keys", "api_keys", "id", "revoked_at", keys.KEPT_MS, "revoked_at IS NOT NULL"),
     Expiry("keys that ran out", "api_keys", "id", "expires_at", keys.KEPT_MS, "expires_at IS NOT NULL"),
     Expiry("signing keys whose tokens have run out", "signing_keys", "kid", "ends_at", 0, "ends_at IS NOT NULL"),
+    Expiry("used CAPTCHAs", "captchas", "digest", "expires_at", captchas.KEPT_MS),
     Expiry("full buckets", "buckets", "name, key", "full_at", 0),
     Expiry("failures long past", "delays", "name, key", "forgotten_at", 0),
     Expiry("factors that nobody confirmed", "factors", "id", "created_at", factors.UNCONFIRMED_MS, "confirmed_at IS NULL"),

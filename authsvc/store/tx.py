@@ -7,6 +7,7 @@ from functools import cached_property
 
 from authsvc.primitives.keyring import Keyring
 from authsvc.store.buckets import Buckets
+from authsvc.store.captchas import Captchas
 from authsvc.store.challenges import Challenges
 from authsvc.store.delays import Delays
 from authsvc.store.deliveries import Deliveries
@@ -80,6 +81,10 @@ class Tx:
     @cached_property
     def delays(self) -> Delays:
         return Delays(self._connection, self._keyring)
+
+    @cached_property
+    def captchas(self) -> Captchas:
+        return Captchas(self._connection)
 
     @cached_property
     def challenges(self) -> Challenges:

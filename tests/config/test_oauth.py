@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from authsvc.config import oauth, sources
 from authsvc.config.oauth import PARTS, Member
+from authsvc.config.urls import provider_url
 from authsvc.http.slots import Slots
 from authsvc.problems import Refused
 from authsvc.providers import assembly
@@ -129,7 +130,7 @@ def test_no_text_breaks_a_parser(text: str) -> None:
 )
 def test_a_url_is_kept_as_it_is_written(url: str) -> None:
     """An issuer is compared byte for byte: neither case nor slash is put right."""
-    assert oauth.provider_url(f" {url} ") == url
+    assert provider_url(f" {url} ") == url
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_a_url_is_kept_as_it_is_written(url: str) -> None:
 def test_what_is_no_url_is_refused(url: str) -> None:
     """Absolute, https (http on this machine), without credentials and fragment (RFC 6749 section 3.1)."""
     with pytest.raises(ValueError, match="https://"):
-        oauth.provider_url(url)
+        provider_url(url)
 
 
 def test_parts_are_parsed() -> None:

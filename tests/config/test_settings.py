@@ -80,6 +80,7 @@ def test_the_default_limits_are_those_of_the_attack_list() -> None:
         "sms_day": (Limit(1_000, 86_400), "everyone"),
         "link": (Limit(20, 60), "network"),
         "oauth": (Limit(30, 60), "network"),
+        "captcha": (Limit(60, 60), "network"),
         "factor": (Limit(30, 3_600), "session"),
         "reset_token": (Limit(20, 60), "network"),
         "code_account": (Limit(20, 86_400), "account"),
@@ -107,7 +108,7 @@ def test_every_setting_that_holds_a_secret_is_marked_as_one() -> None:
         name for name in declared() if any(word in name for word in ("secret", "token", "credential")) and not name.startswith("limit_")
     }
 
-    assert telling == {"secret_key", "secret_key_previous"}
+    assert telling == {"secret_key", "secret_key_previous", "captcha_secret"}
     assert {name for name, known in declared().items() if known.secret} == telling | {"mail", "sms", "sms_headers"}
 
 

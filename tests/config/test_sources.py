@@ -225,8 +225,9 @@ def test_every_setting_may_stand_in_a_file(tmp_path: Path, name: str) -> None:
     known = declared()[name]
     given = {"app_origins": "https://a.example", "trusted_proxies": "::1", "claims": "a=name", "mail_from": "a@b.example"}
     given |= {"mfa_trust": "corp,google", "webhook_networks": "10.0.0.0/8", "sms_countries": "+1,+49", "sms_headers": '{"X-Key": "a"}'}
+    given |= {"captcha_verify_url": "https://captcha.example/verify"}
     text = known.default or given.get(name, "")
-    text = text or ("" if name == "cookie_domain" else KEY)
+    text = text or ("" if name in ("cookie_domain", "disposable_domains") else KEY)
     path = write(tmp_path, text + "\n", "value")
 
     settings = sources.from_environment({known.variable + "_FILE": path})

@@ -228,6 +228,7 @@ INSERTS = {
     "keys that ran out": "INSERT INTO api_keys VALUES (:id, 'k', 'n', '[]', '[]', NULL, 0, :at, NULL, NULL)",
     "signing keys whose tokens have run out": "INSERT INTO signing_keys VALUES (:id, 'ES256', '{}', '', 'k', 'retired', 0, 0, 0, :at)",
     "failures long past": "INSERT INTO delays VALUES ('d', :id, 1, 0, :at)",
+    "used CAPTCHAs": "INSERT INTO captchas VALUES (:id, :at)",
     "full buckets": "INSERT INTO buckets VALUES ('b', :id, :at)",
     "factors that nobody confirmed": f"INSERT INTO factors SELECT :id, 'k', {USER_ID}, 'totp', '', NULL, 'n', :at, NULL, 0, NULL",
     "SMS figures": f"INSERT INTO sms_counts VALUES (:at / {DAY_MS}, :id, 1, 0)",
@@ -247,7 +248,9 @@ def test_what_is_over_goes_and_nothing_else(app: App, world: FakeWorld, rule: Ex
             connection.execute(INSERTS[rule.name], {"id": name, "at": at})
     assert app.deliveries.housekeeping.run_once() == 2
     with tampering(app) as connection:
-        column = {"buckets": "key", "delays": "key", "sms_counts": "prefix", "signing_keys": "kid"}.get(rule.table, "id")
+        column = {"buckets": "key", "delays": "key", "sms_counts": "prefix", "signing_keys": "kid", "captchas": "digest"}.get(
+            rule.table, "id"
+        )
         left = [row[0] for row in connection.execute(f"SELECT {column} FROM {rule.table}")]
         assert [name for name in left if name in ("old", "older", "young")] == ["young"]
 

@@ -54,6 +54,7 @@ REQUESTS: dict[str, Callable[[Client, int], Answer]] = {
     "link": lambda client, _: client.post("/login/magic/x"),
     "reset_token": lambda client, _: client.get("/password/reset/x"),
     "oauth": lambda client, _: client.get("/oauth/none/callback"),
+    "captcha": lambda client, _: client.get("/captcha?action=login"),
     "factor": lambda client, _: client.post("/mfa/setup", {"type": "totp"}),
     "login_delay": lambda client, _: client.login(password=WRONG),
     "login_all": lambda client, turn: Client(client.app, ip=f"198.51.{turn}.1").login(f"user{turn}@mail.com", WRONG),
@@ -72,7 +73,7 @@ EFFECTS |= dict.fromkeys(
     ("sms_pace", "sms_number", "sms_number_day", "sms_network", "sms_prefix", "sms_day"),
     lambda client, _: client.post("/otp/send", {"phone_number": "+14155550123"}),
 )
-NOTHING_RECORDED = {"refresh", "read", "admin", "link", "reset_token", "factor", "oauth"}
+NOTHING_RECORDED = {"captcha", "refresh", "read", "admin", "link", "reset_token", "factor", "oauth"}
 # Each way to ask for a mail to an address, and what its answer says beside what differs each time.
 ASKING = {
     "/password/forgot": {"status": "sent"},

@@ -1,0 +1,68 @@
+"""When a CAPTCHA is asked for, and how hard the built-in one is; decided by what the limits of the request have left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from authsvc.config.captcha import ALWAYS, RISK
+from authsvc.config.parse import Limit
+from authsvc.http.shapes import Field, raw_text
+from authsvc.primitives.buckets import Charge
+from authsvc.primitives.captcha import MAX_BYTES
+from authsvc.rules.limits import IN_MEMORY
+
+
+class Charged(Protocol):
+    """A limit that a request was charged to, and what it has left."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def limit(self) -> Limit: ...
+    @property
+    def charge(self) -> Charge: ...
+
+
+Charges = Iterable[Charged]
+
+# Limits that say nothing about risk when they run low.
+CALM = IN_MEMORY
+LIMIT = "captcha"  # of GET /captcha: how far it is used up makes the next challenge harder
+TOKEN = "captcha"
+# The token as programs send it, as ALTCHA's widget does in a form, and as those of the vendors do.
+FIELDS = {name: Field(lambda value: raw_text(value, most=MAX_BYTES)) for name in (
+    TOKEN,
+    "altcha",
+    "cf-turnstile-response",
+    "h-captcha-response",
+    "g-recaptcha-response",
+)}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What a route is guarded for. `unless`: fields of the body that make it no stranger's act, and so need none."""
+
+    action: str
+    unless: tuple[str, ...] = ()
+
+
+def is_due(when: str, charged: Charges) -> bool:
+    """Whether the setting of an action asks for one, for a request that was charged to these limits."""
+    return when == ALWAYS or (when == RISK and is_risky(charged))
+
+
+def is_risky(charged: Charges) -> bool:
+    """Whether one of the limits is more than half used: by whoever shares its bucket."""
+    return any(2 * item.charge.remaining < item.limit.burst for item in charged if item.name not in CALM)
+
+
+def tries(difficulty: int, charged: Charges) -> int:
+    """The most tries that a challenge may need: twice as many when half of the network's challenges are used up, four times
+    when three quarters are."""
+    for item in charged:
+        if item.name == LIMIT and 2 * item.charge.remaining <= item.limit.burst:
+            return difficulty * (4 if 4 * item.charge.remaining <= item.limit.burst else 2)
+    return difficulty
