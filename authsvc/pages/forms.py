@@ -95,6 +95,8 @@ WORDS = {
     "email_taken": "This address has an account already. Sign in instead.",
     "reauthentication_required": "Nothing was changed yet.",
     "mfa_enrolment_required": "Here everybody needs a second factor. Please add one on your account page first.",
+    "captcha_required": "One more thing: your browser has to show that you are no robot. Please fill in what is missing, and send the form again.",
+    "captcha_failed": "That you are no robot was not shown, or too long ago. Please fill in what is missing, and send the form again.",
     "csrf_failed": "This came from a page of a foreign site. Nothing was done.",
     "invalid_request": "We could not make sense of this request.",
     "precondition_failed": "It was changed meanwhile. Have a look, and do it again.",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from authsvc.flows.core import Core
-from authsvc.http.html import Safe
+from authsvc.http.html import EMPTY, Safe
 from authsvc.http.response import Headers, Response
 from authsvc.pages.forms import alert
-from authsvc.pages.site import respond, site
+from authsvc.pages.site import Policy, respond, site
 from authsvc.problems import Problem
 
 
@@ -20,10 +20,12 @@ def page(
     headers: Headers | None = None,
     message: Safe | None = None,
     width: str = "",
+    head: Safe = EMPTY,
+    policy: Policy | None = None,
 ) -> Response:
     """The page, or with a problem the same page with its message and its status."""
-    document = site(core.settings.pages).page(core, title, content, message=message or alert(problem), width=width)
-    return respond(core, document, problem.status if problem else status, [*(headers or []), *retry_after(problem)])
+    document = site(core.settings.pages).page(core, title, content, message=message or alert(problem), width=width, head=head)
+    return respond(core, document, problem.status if problem else status, [*(headers or []), *retry_after(problem)], policy)
 
 
 def piece(core: Core, template: str, /, **values: object) -> Safe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,7 @@ from authsvc.http.response import Headers, Response
 from authsvc.problems import Refused
 
 HTML = "text/html; charset=utf-8"
+Policy = Mapping[str, str]
 ASSET_SECONDS = 3_600
 ASSET_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -23,6 +25,9 @@ ASSET_TYPES = {
     ".webp": "image/webp",
     ".ico": "image/x-icon",
 }
+
+
+_BUNDLED_TYPES = ASSET_TYPES | {".js": "text/javascript; charset=utf-8"}  # an own folder brings no scripts
 
 
 class Site:
@@ -36,7 +41,6 @@ class Site:
         self.assets = _bundled("assets")
         if folder:
             self._take_own(folder)
-        self._version = hashlib.sha256(self.assets["style.css"]).hexdigest()[:12]
 
     def piece(self, template: str, /, **values: object) -> Safe:
         """One template filled, to be put into another."""
@@ -45,8 +49,12 @@ class Site:
     def page(self, core: Core, title: str, content: Safe, *, message: Safe = EMPTY, width: str = "", head: Safe = EMPTY) -> Safe:
         """A whole document."""
         base, service = core.settings.public_url.path, core.settings.name
-        values = {"base": base, "service": service, "title": title, "version": self._version, "width": width}
+        values = {"base": base, "service": service, "title": title, "version": self.version("style.css"), "width": width}
         return self.piece("layout", **values, head=head, message=message, content=content)
+
+    def version(self, name: str) -> str:
+        """What changes with the content of an asset, for its address."""
+        return hashlib.sha256(self.assets[name]).hexdigest()[:12]
 
     def _take_own(self, folder: Path) -> None:
         """Own files replace bundled ones; a template that asks for what its page does not have stops the start."""
@@ -82,9 +90,11 @@ def site(own: str) -> Site:
     return Site(own)
 
 
-def respond(core: Core, document: Safe, status: int = 200, headers: Headers | None = None) -> Response:
-    """A document as an answer, with the policy that lets a browser do nothing but show it and send its forms."""
-    return Response(status, document.encode("utf-8", "replace"), HTML, headers or [], security=_security(core.settings.app_origins))
+def respond(core: Core, document: Safe, status: int = 200, headers: Headers | None = None, policy: Policy | None = None) -> Response:
+    """A document as an answer, with the policy that lets a browser do nothing but show it and send its forms. `policy`: what
+    the page needs beside that, by directive."""
+    security = _security(core.settings.app_origins, tuple((policy or {}).items()))
+    return Response(status, document.encode("utf-8", "replace"), HTML, headers or [], security=security)
 
 
 def asset(core: Core, name: str) -> Response | None:
@@ -92,7 +102,7 @@ def asset(core: Core, name: str) -> Response | None:
     content = site(core.settings.pages).assets.get(name)
     if content is None:
         return None
-    return Response(200, content, ASSET_TYPES[Path(name).suffix], security=list(_ASSET_SECURITY))
+    return Response(200, content, _BUNDLED_TYPES[Path(name).suffix], security=list(_ASSET_SECURITY))
 
 
 _ASSET_SECURITY: Headers = [
@@ -105,7 +115,7 @@ _ASSET_SECURITY: Headers = [
 
 
 @lru_cache(maxsize=64)
-def _security(app_origins: tuple[str, ...]) -> Headers:
+def _security(app_origins: tuple[str, ...], more: tuple[tuple[str, str], ...]) -> Headers:
     """Forms go to ourselves; Chromium also checks where the answer sends the browser, so the apps are listed."""
     policy = {
         "default-src": "'none'",
@@ -115,6 +125,8 @@ def _security(app_origins: tuple[str, ...]) -> Headers:
         "base-uri": "'none'",
         "frame-ancestors": "'none'",
     }
+    for directive, sources in more:
+        policy[directive] = f"{policy[directive]} {sources}" if directive in policy else sources
     return [
         ("X-Content-Type-Options", "nosniff"),
         ("Referrer-Policy", "no-referrer"),  # pages relax it for their own forms: a browser would send `Origin: null`

@@ -11,7 +11,7 @@ from authsvc.flows.users import timestamp
 from authsvc.http.html import EMPTY, Safe, join, text
 from authsvc.http.request import Request
 from authsvc.http.response import Headers, Response
-from authsvc.pages import identities
+from authsvc.pages import captcha, identities
 from authsvc.pages.factors import prove, section
 from authsvc.pages.forms import field, hidden, notice, username
 from authsvc.pages.layout import page, piece
@@ -40,6 +40,7 @@ DONE = {
 
 def login(core: Core, request: Request, problem: Problem | None = None, *, by_link: bool = False) -> Response:
     redirect_to = _redirect(request)
+    boxes = captcha.box(core, request, "login"), captcha.box(core, request, "magic")
     content = piece(
         core,
         "login",
@@ -48,9 +49,11 @@ def login(core: Core, request: Request, problem: Problem | None = None, *, by_li
         password=field(core, request, problem, "password", "Password", type="password", autocomplete="current-password"),
         magic_email=_email(core, request, problem if by_link else None, id="magic_email"),
         redirect_to=hidden("redirect_to", redirect_to),
+        captcha=boxes[0],
+        magic_captcha=boxes[1],
         providers=identities.buttons(core, _query(redirect_to)),
     )
-    return page(core, "Sign in", content, problem)
+    return captcha.page(core, "Sign in", content, problem, *boxes)
 
 
 def login_by_link(core: Core, request: Request, problem: Problem) -> Response:
@@ -61,6 +64,7 @@ def login_by_link(core: Core, request: Request, problem: Problem) -> Response:
 def register(core: Core, request: Request, problem: Problem | None = None, *, invited: str | None = None) -> Response:
     """`invited`: the address that an invite was sent to, whose token is carried along."""
     token = request.query.get("invite") or request.given.get("invite")
+    box = captcha.box(core, request, "register")
     content = piece(
         core,
         "register",
@@ -69,13 +73,16 @@ def register(core: Core, request: Request, problem: Problem | None = None, *, in
         email=_email(core, request, problem, value=invited),
         name=field(core, request, problem, "name", "Name (if you like)", autocomplete="name", optional=True),
         password=_new_password(core, request, problem, "password"),
+        captcha=box,
         providers=identities.buttons(core, _query(_redirect(request))),
     )
-    return page(core, "Create an account", content, problem)
+    return captcha.page(core, "Create an account", content, problem, box)
 
 
 def forgot(core: Core, request: Request, problem: Problem | None = None) -> Response:
-    return page(core, "Forgotten password", piece(core, "forgot", email=_email(core, request, problem)), problem)
+    box = captcha.box(core, request, "forgot")
+    content = piece(core, "forgot", email=_email(core, request, problem), captcha=box)
+    return captcha.page(core, "Forgotten password", content, problem, box)
 
 
 def sent(

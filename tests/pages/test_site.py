@@ -23,6 +23,8 @@ KINDS = {
     ".ico": "image/x-icon",
 }
 TEMPLATES = {
+    "captcha",
+    "captcha_widget",
     "identities",
     "identity",
     "leave",
@@ -171,7 +173,7 @@ def test_the_bundled_templates_are_the_ones_that_can_be_replaced() -> None:
     """Each can be replaced by itself, unchanged."""
     bundled = Site("")
     assert {name.removesuffix(".html") for name in bundled._templates} == TEMPLATES
-    assert set(bundled.assets) == {"style.css"}
+    assert set(bundled.assets) == {"style.css", "captcha.js"}
 
 
 def test_the_bundled_pages_load_nothing_from_elsewhere() -> None:
