@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
-import os
 import re
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -17,16 +13,15 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from http.client import HTTPResponse
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import HTTPCookieProcessor, HTTPErrorProcessor, ProxyHandler, Request, build_opener
 
 import pytest
 
+from tests.node import modules
+
 HERE = Path(__file__).parent
-OLDEST_NODE = (20, 19)  # Debian 13's; the package warns that it wants 22, and works
-NODE = f"Node {OLDEST_NODE[0]}.{OLDEST_NODE[1]} or later"
-INSTALL_SECONDS = 300
 PATIENCE_SECONDS = 30.0
 MOST_STEPS = 20  # a sign-in takes seven requests
 CANCEL = "[ Cancel ]"
@@ -85,7 +80,9 @@ def provider_running(
     options = {"port": port, "clients": list(clients), "conformIdTokenClaims": conform_id_token_claims}
     with (
         tempfile.TemporaryFile() as log,
-        subprocess.Popen(command, bufsize=0, cwd=modules(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log) as process,
+        subprocess.Popen(
+            command, bufsize=0, cwd=modules(HERE, "oidc-provider"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+        ) as process,
     ):
         try:
             provider = OpenIdProvider("", [dict(account) for account in accounts], process, log)
@@ -175,67 +172,3 @@ def words(html: str) -> str:
 def origin(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     return parts.scheme, parts.netloc
-
-
-def modules() -> Path:
-    """The folder that has node_modules; without it, skip, but fail where CI has promised Node."""
-    folder, missing = install()
-    if missing:
-        absent(missing)
-    return folder
-
-
-@functools.cache
-def install() -> tuple[Path, str]:
-    """The packages of package-lock.json in a folder outside of the repository, which later runs find; and what was missing for that."""
-    manifests = [HERE / "package.json", HERE / "package-lock.json"]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in manifests)).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"authsvc-openid-{digest}"
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or node_version(node) < OLDEST_NODE:
-        return folder, NODE
-    if folder.exists():
-        assert folder.stat().st_uid == os.getuid(), f"{folder} is somebody else's"
-        return folder, ""
-    if npm is None:
-        return folder, "npm"
-    new = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
-    try:
-        for path in manifests:
-            shutil.copy(path, new)
-        if complaint := npm_complaint(npm, new):
-            return folder, f"oidc-provider, and npm does not install it: {complaint}"
-        try:
-            new.rename(folder)
-        except OSError:
-            if not folder.exists():  # where it does, another run was quicker
-                raise
-        return folder, ""
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
-def npm_complaint(npm: str, folder: Path) -> str:
-    """What goes wrong when the folder's packages are installed there; nothing of theirs is run meanwhile."""
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=1"]
-    try:
-        done = subprocess.run(command, cwd=folder, timeout=INSTALL_SECONDS, check=False, capture_output=True, text=True)
-    except subprocess.TimeoutExpired:
-        return f"no end after {INSTALL_SECONDS} s"
-    return "; ".join(done.stderr.splitlines()[:4]) if done.returncode else ""
-
-
-def node_version(node: str) -> tuple[int, int]:
-    """Its major and minor version."""
-    said = subprocess.run([node, "--version"], timeout=PATIENCE_SECONDS, check=True, capture_output=True, text=True).stdout
-    found = re.match(r"v(\d+)\.(\d+)\.", said)
-    assert found, said
-    return int(found[1]), int(found[2])
-
-
-def absent(what: str) -> NoReturn:
-    """Skip; but fail where CI has promised Node."""
-    message = f"on this machine there is no {what} (tests/openid needs {NODE} with npm, and once a registry)"
-    if os.environ.get("CI_HAS_NODE") == "1":
-        pytest.fail(message, pytrace=False)
-    pytest.skip(message)

@@ -16,8 +16,8 @@ from urllib.request import ProxyHandler, Request, build_opener
 import jwt
 import pytest
 
-from tests.openid import provider as rig
-from tests.openid.provider import PATIENCE_SECONDS, AsItComes, OpenIdProvider, provider_running, sign_in
+from tests import node
+from tests.openid.provider import HERE, PATIENCE_SECONDS, AsItComes, OpenIdProvider, provider_running, sign_in
 
 CALLBACK = "http://127.0.0.1:9/callback"  # where nobody listens
 SECRET = "s3cret: of a client + & %"
@@ -169,14 +169,14 @@ def test_without_node_it_is_skipped_unless_ci_has_promised_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, promised: str | None, outcome: type[BaseException]
 ) -> None:
     """A machine without Node skips these tests and says what they need; where CI has promised Node, that is a failure."""
-    monkeypatch.setattr(rig, "install", rig.install.__wrapped__)
+    monkeypatch.setattr(node, "install", node.install.__wrapped__)
     monkeypatch.setenv("PATH", str(tmp_path))
     if promised is None:
         monkeypatch.delenv("CI_HAS_NODE", raising=False)
     else:
         monkeypatch.setenv("CI_HAS_NODE", promised)
     with pytest.raises((pytest.fail.Exception, pytest.skip.Exception), match="there is no Node") as raised:
-        rig.modules()
+        node.modules(HERE, "oidc-provider")
     assert raised.type is outcome  # a skip that nobody expects would only skip this test
 
 
