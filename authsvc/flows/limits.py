@@ -68,7 +68,7 @@ def not_tried(core: Core, charged: Sequence[Charged]) -> None:
     if not any(_of_failures(charged)):
         return
     with suppress(Problem), core.store.write() as tx:  # the store may be what is away
-        _untry(tx, charged)
+        _untry(tx, charged, core.world.now())
 
 
 def may(tx: Tx, core: Core, name: str, whose: str, cause: Cause | None) -> bool:
@@ -162,15 +162,15 @@ def _in_store(core: Core, due: Mapping[tuple[str, str], Limit]) -> list[Charged]
             take = tx.delays.charge if LIMITS[name].delays else tx.buckets.charge
             charged.append(Charged(name, whose, limit, take(name, whose, limit, now)))
             if not charged[-1].charge.allowed:
-                _untry(tx, charged[:-1], open_at=now)
+                _untry(tx, charged[:-1], now)
                 break
     return charged
 
 
-def _untry(tx: Tx, charged: Sequence[Charged], *, open_at: int | None = None) -> None:
+def _untry(tx: Tx, charged: Sequence[Charged], now: int) -> None:
     for item in _of_failures(charged):
         if LIMITS[item.name].delays:
-            tx.delays.untry(item.name, item.key, open_at=open_at)
+            tx.delays.untry(item.name, item.key, item.charge, now)
         else:
             tx.buckets.give_back(item.name, item.key, item.limit)
 

@@ -11,12 +11,14 @@ MEMORY_KEYS = 50_000
 
 
 class Charge(NamedTuple):
-    """What came of taking one token. `remaining` counts tokens; `reset` and `retry_after` are whole seconds."""
+    """What came of taking one token. `remaining` counts tokens; `reset` and `retry_after` are whole seconds. `failures`, of a
+    delay: how many there are in a row, this try among them."""
 
     allowed: bool
     remaining: int
     reset: int
     retry_after: int
+    failures: int = 0
 
 
 def interval_ms(limit: Limit) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from authsvc.config.captcha import ALWAYS, RISK
+from authsvc.config.limits import LIMITS
 from authsvc.config.parse import Limit
 from authsvc.http.shapes import Field, raw_text
 from authsvc.primitives.buckets import Charge
@@ -55,8 +56,14 @@ def is_due(when: str, charged: Charges) -> bool:
 
 
 def is_risky(charged: Charges) -> bool:
-    """Whether one of the limits is more than half used: by whoever shares its bucket."""
-    return any(2 * item.charge.remaining < item.limit.burst for item in charged if item.name not in CALM)
+    """Whether one of the limits is more than half used: by whoever shares its bucket. Of tries without a wait it is the last
+    one: a password that was mistyped once or twice is no sign of anything."""
+    return any(_is_low(item) for item in charged if item.name not in CALM)
+
+
+def _is_low(item: Charged) -> bool:
+    left = item.charge.remaining
+    return left == 0 if LIMITS[item.name].delays else 2 * left < item.limit.burst
 
 
 def tries(difficulty: int, charged: Charges) -> int:

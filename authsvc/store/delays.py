@@ -21,7 +21,11 @@ RETURNING failures
 _WAIT = "UPDATE delays SET blocked_until = :until, forgotten_at = :until + :kept WHERE name = :name AND key = :key"
 _STATE = "SELECT failures, blocked_until FROM delays WHERE name = :name AND key = :key"
 _SHORTEN = "UPDATE delays SET blocked_until = :until WHERE name = :name AND key = :key AND blocked_until > :until"
-_UNTRY = "UPDATE delays SET failures = failures - 1{more} WHERE name = :name AND key = :key AND failures > 0"
+# Whoever came after it would have waited for it, and be counted.
+_UNTRY = """
+UPDATE delays SET failures = failures - 1, blocked_until = CASE WHEN failures = :failures THEN :now ELSE blocked_until END
+WHERE name = :name AND key = :key AND failures > 0
+"""
 
 
 class Delays:
@@ -44,12 +48,12 @@ class Delays:
             return Charge(allowed=False, remaining=0, reset=_seconds(ends - now), retry_after=_seconds(ends - now))
         wait = wait_ms(tried[0], limit)
         self._connection.execute(_WAIT, row | {"until": now + wait})
-        return Charge(allowed=True, remaining=max(0, limit.burst - tried[0]), reset=_seconds(wait), retry_after=0)
+        return Charge(allowed=True, remaining=max(0, limit.burst - tried[0]), reset=_seconds(wait), retry_after=0, failures=tried[0])
 
-    def untry(self, name: str, key: str, *, open_at: int | None = None) -> None:
-        """Take back a try that was let through and not made; with its wait, where nobody else can have tried since."""
-        row = {"name": name, "key": hidden(self._keyring, name, key)} | ({} if open_at is None else {"now": open_at})
-        self._connection.execute(_UNTRY.format(more="" if open_at is None else ", blocked_until = :now"), row)
+    def untry(self, name: str, key: str, charge: Charge, now: int) -> None:
+        """Take back a try that was let through and not made; with its wait, unless somebody else has tried since."""
+        row = {"name": name, "key": hidden(self._keyring, name, key), "failures": charge.failures, "now": now}
+        self._connection.execute(_UNTRY, row)
 
     def forget(self, name: str, key: str) -> None:
         """The try was right: there were no failures."""

@@ -192,7 +192,7 @@ def test_a_form_brings_it_under_the_widgets_name(app: App, client: Client) -> No
 
 def test_at_risk_it_is_asked_for_when_a_limit_is_more_than_half_used(tmp_path: Path, world: FakeWorld) -> None:
     """Ten tries of a network on an address: five pass freely, from the sixth on one is needed; another network sees nothing."""
-    with running(tmp_path, world, **EASY) as app:
+    with running(tmp_path, world, **EASY, limit_login_delay="0") as app:
         client = Client(app)
         account(app)
         for _ in range(5):

@@ -45,20 +45,21 @@ def rows(tx: Tx) -> int:
 def test_the_sql_does_what_the_arithmetic_says(shared: App, limit: Limit, steps: list[tuple[str, int]]) -> None:
     """Whatever is tried, was right or is taken back, and whatever the clock does."""
     key = f"{next(FRESH)}"
-    failures, until, forgotten, now = 0, 0, 0, START
+    failures, until, forgotten, now, last = 0, 0, 0, START, None
     with shared.core.store.write() as tx:
         for act, step in steps:
             now += step
             if act == "right":
                 tx.delays.forget("login_delay", key)
                 failures, until, forgotten = 0, 0, 0
-            elif act == "untry" and failures:
-                tx.delays.untry("login_delay", key, open_at=now)
-                failures, until = failures - 1, now
+            elif act == "untry" and failures and last:
+                tx.delays.untry("login_delay", key, last, now)
+                failures, until = failures - 1, now if last.failures == failures else until
             elif act == "try":
                 charge = tx.delays.charge("login_delay", key, limit, now)
                 assert charge.allowed is (until <= now)
                 if charge.allowed:
+                    last = charge
                     failures = 1 if forgotten <= now else failures + 1
                     until = now + wait_ms(failures, limit)
                     forgotten = until + KEPT_MS
@@ -118,17 +119,23 @@ def test_a_clock_set_back_blocks_for_no_longer_than_the_cap(shared: App, limit: 
 
 
 def test_a_try_that_was_not_made_is_none(app: App) -> None:
-    """Taken back with its wait in the same block, without it later; never below none."""
+    """Taken back with its wait; never below none."""
     with app.core.store.write() as tx:
         for _ in range(10):
-            assert attempt(tx, START)
-            tx.delays.untry("login_delay", "key", open_at=START)
-        tx.delays.untry("login_delay", "key")
+            tx.delays.untry("login_delay", "key", tx.delays.charge("login_delay", "key", LIMIT, START), START)
         assert [attempt(tx, START) for _ in range(4)] == [True, True, True, False]
-        tx.delays.untry("login_delay", "key")
-        assert not attempt(tx, START)
+
+
+def test_a_try_that_was_not_made_leaves_the_wait_of_whoever_tried_since(app: App) -> None:
+    """They were counted after it."""
+    with app.core.store.write() as tx:
+        assert [attempt(tx, START) for _ in range(2)] == [True, True]
+        slow = tx.delays.charge("login_delay", "key", LIMIT, START)
         assert attempt(tx, START + 1_000)
-        assert tx.delays.charge("login_delay", "key", LIMIT, START + 1_000).retry_after == 1, "the second wait is not yet twice the first"
+        tx.delays.untry("login_delay", "key", slow, START + 1_500)
+        assert not attempt(tx, START + 1_500)
+        assert attempt(tx, START + 3_000)
+        assert not attempt(tx, START + 4_999), "the third wait is as if three had failed"
 
 
 def test_a_right_password_forgets_all_failures(app: App) -> None:
