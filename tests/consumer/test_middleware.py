@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -12,6 +11,7 @@ import pytest
 from authsvc.consumer import AsgiGuard, InvalidToken, Verifier, WsgiGuard
 from authsvc.consumer.middleware import CLAIMS, token_of
 from authsvc.flows import keyring
+from tests.consumer.loops import apart
 from tests.support import Client, FakeWorld, running
 
 
@@ -51,7 +51,7 @@ def by_asgi(verifier: Verifier, environ: dict[str, Any], **options: Any) -> tupl
 
     headers = [(name.removeprefix("HTTP_").lower().encode(), value.encode()) for name, value in environ.items() if name.startswith("HTTP_")]
     scope = {"type": "http", "headers": headers} | {name: value for name, value in environ.items() if name == CLAIMS}
-    asyncio.run(AsgiGuard(inner, verifier, **options)(scope, None, send))
+    apart(AsgiGuard(inner, verifier, **options)(scope, None, send))
     return sent[0]["status"], found[0] if found else "not called"
 
 
@@ -97,7 +97,7 @@ def test_a_guard_for_http_lets_no_websocket_past(given: Any) -> None:
         pytest.fail("called")
 
     with pytest.raises(RuntimeError, match="http only"):
-        asyncio.run(AsgiGuard(inner, given[1])({"type": "websocket", "headers": []}, None, None))
+        apart(AsgiGuard(inner, given[1])({"type": "websocket", "headers": []}, None, None))
 
 
 def test_the_token_is_taken_from_one_place() -> None:

@@ -16,10 +16,12 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 
+from tests.consumer.loops import apart
 from tests.faults.servers import Server, environment, free_port, serving
-from tests.openid.provider import modules
+from tests.node import modules
 
 ROOT = Path(__file__).parents[2]
+OPENID = ROOT / "tests" / "openid"  # jose comes with the provider there
 PRINTED = "https://auth.example.com"
 SNIPPET = re.compile(r"<!-- snippet (\w+) -->\n```\w+\n(.*?)```", re.DOTALL)
 
@@ -122,8 +124,6 @@ def test_django(url: str, tokens: dict[str, str], tmp_path: Path) -> None:
 def test_fastapi(url: str, tokens: dict[str, str]) -> None:
     """As printed, through its ASGI interface."""
     httpx = pytest.importorskip("httpx")
-    import asyncio
-
     transport = httpx.ASGITransport(app=run("fastapi", url)["app"])
 
     async def ask(headers: dict[str, str]) -> Any:
@@ -131,7 +131,7 @@ def test_fastapi(url: str, tokens: dict[str, str]) -> None:
             return await client.get("/orders", headers=headers)
 
     def get(headers: dict[str, str]) -> tuple[int, dict[str, str], Any]:
-        answer = asyncio.run(ask(headers))
+        answer = apart(ask(headers))
         return answer.status_code, dict(answer.headers), answer.json()
 
     check(get, tokens)
@@ -203,7 +203,7 @@ for (const token of process.argv.slice(2)) {
 
 def test_node(url: str, tokens: dict[str, str], tmp_path: Path) -> None:
     """The package jose takes our token by our keys, and no other."""
-    (tmp_path / "node_modules").symlink_to(modules() / "node_modules")
+    (tmp_path / "node_modules").symlink_to(modules(OPENID, "oidc-provider") / "node_modules")
     (tmp_path / "snippet.mjs").write_text(snippet("node").replace(PRINTED, url), "utf-8")
     (tmp_path / "ask.mjs").write_text(NODE, "utf-8")
     done = subprocess.run(

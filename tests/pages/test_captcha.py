@@ -104,7 +104,7 @@ def test_at_risk_the_box_stays_until_the_risk_is_over(tmp_path: Path, world: Fak
     """Asked for once, it is there at the next refusal too, whatever that is for; in the form that it is asked for only."""
     from tests.captchas import fresh
 
-    with running(tmp_path, world, **EASY | {"captcha_on": "login:risk,magic:risk"}) as app:
+    with running(tmp_path, world, **EASY | {"captcha_on": "login:risk,magic:risk", "limit_login_delay": "0"}) as app:
         client = Client(app)
         client.register()
         for _ in range(5):

@@ -21,7 +21,7 @@ SMUGGLED = b"GET /problems/conflict HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: c
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all; its limits are off, since every request comes from here."""
-    off = {f"AUTHSVC_LIMIT_{name}": "0" for name in ("LOGIN", "LOGIN_ACCOUNT", "LOGIN_NETWORK", "REGISTER", "READ")}
+    off = {f"AUTHSVC_LIMIT_{name}": "0" for name in ("LOGIN", "LOGIN_ACCOUNT", "LOGIN_NETWORK", "LOGIN_DELAY", "REGISTER", "READ")}
     with serving(tmp_path_factory.mktemp("bytes"), **off) as running:
         yield running
 
