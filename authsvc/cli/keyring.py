@@ -8,8 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from authsvc.cli.opened import opened
-from authsvc.config.settings import Settings
+from authsvc.cli.opened import carrying_out
 from authsvc.events import CLI
 from authsvc.flows import keyring, signing
 from authsvc.flows.core import Core
@@ -29,12 +28,6 @@ def add_commands(command: ArgumentParser) -> None:
         if name == "retire":
             act.add_argument("kid", metavar="KID", help="after -- where it begins with a dash")
             act.add_argument("--force", action="store_true", help="though rows need it: they are worth nothing any more")
-
-
-def run(settings: Settings, arguments: Namespace) -> None:
-    """Carry out one of the commands below, beside a running server or without one."""
-    with opened(settings) as core:
-        COMMANDS[arguments.act](core, arguments)
 
 
 def _list(core: Core, arguments: Namespace) -> None:
@@ -72,6 +65,7 @@ def _export(core: Core, _arguments: Namespace) -> None:
 
 
 COMMANDS: Mapping[str, Callable[[Core, Namespace], None]] = {"list": _list, "rotate": _rotate, "retire": _retire, "export": _export}
+run = carrying_out(COMMANDS)
 
 
 def _seen(key: Listed) -> dict[str, Any]:

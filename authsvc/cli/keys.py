@@ -6,8 +6,7 @@ import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 
-from authsvc.cli.opened import opened
-from authsvc.config.settings import Settings
+from authsvc.cli.opened import carrying_out
 from authsvc.events import CLI
 from authsvc.flows import keys
 from authsvc.flows.core import Core
@@ -42,12 +41,6 @@ def add_commands(command: ArgumentParser) -> None:
             act.add_argument("key", metavar="ID")
 
 
-def run(settings: Settings, arguments: Namespace) -> None:
-    """Carry out one of the commands below."""
-    with opened(settings) as core:
-        COMMANDS[arguments.act](core, arguments)
-
-
 def _create(core: Core, arguments: Namespace) -> None:
     days = arguments.expires
     if days is not None and not 0 < days <= MOST_DAYS:
@@ -75,6 +68,7 @@ def _revoke(core: Core, arguments: Namespace) -> None:
 
 
 COMMANDS: Mapping[str, Callable[[Core, Namespace], None]] = {"create": _create, "list": _list, "revoke": _revoke}
+run = carrying_out(COMMANDS)
 
 
 def _show(row: ApiKey, arguments: Namespace) -> None:

@@ -6,9 +6,8 @@ import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 
-from authsvc.cli.opened import opened
+from authsvc.cli.opened import carrying_out
 from authsvc.config.limits import LIMITS
-from authsvc.config.settings import Settings
 from authsvc.events import CLI
 from authsvc.flows import limits
 from authsvc.flows.core import Core
@@ -33,12 +32,6 @@ def add_commands(command: ArgumentParser) -> None:
             )
 
 
-def run(settings: Settings, arguments: Namespace) -> None:
-    """Carry out one of the commands below."""
-    with opened(settings) as core:
-        COMMANDS[arguments.act](core, arguments)
-
-
 def _list(core: Core, arguments: Namespace) -> None:
     for state in limits.states(core):
         _show(state, arguments)
@@ -55,6 +48,7 @@ def _clear(core: Core, arguments: Namespace) -> None:
 
 
 COMMANDS: Mapping[str, Callable[[Core, Namespace], None]] = {"list": _list, "clear": _clear}
+run = carrying_out(COMMANDS)
 
 
 def _show(state: State, arguments: Namespace) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from authsvc.app import assemble
@@ -19,3 +20,13 @@ def opened(settings: Settings) -> Iterator[Core]:
         yield core
     finally:
         core.close()
+
+
+def carrying_out(commands: Mapping[str, Callable[[Core, Namespace], None]]) -> Callable[[Settings, Namespace], None]:
+    """What carries out the named one of these acts."""
+
+    def run(settings: Settings, arguments: Namespace) -> None:
+        with opened(settings) as core:
+            commands[arguments.act](core, arguments)
+
+    return run

@@ -6,8 +6,7 @@ import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping
 
-from authsvc.cli.opened import opened
-from authsvc.config.settings import Settings
+from authsvc.cli.opened import carrying_out
 from authsvc.flows import outbox
 from authsvc.flows.core import Core
 from authsvc.flows.users import timestamp
@@ -25,12 +24,6 @@ def add_commands(command: ArgumentParser) -> None:
             which = act.add_mutually_exclusive_group(required=True)
             which.add_argument("message", nargs="?", metavar="ID")
             which.add_argument("--dead", action="store_true", help="all that were given up")
-
-
-def run(settings: Settings, arguments: Namespace) -> None:
-    """Carry out one of the commands below."""
-    with opened(settings) as core:
-        COMMANDS[arguments.act](core, arguments)
 
 
 def _list(core: Core, arguments: Namespace) -> None:
@@ -51,6 +44,7 @@ def _drop(core: Core, arguments: Namespace) -> None:
 
 
 COMMANDS: Mapping[str, Callable[[Core, Namespace], None]] = {"list": _list, "retry": _retry, "drop": _drop}
+run = carrying_out(COMMANDS)
 
 
 def _chosen(core: Core, arguments: Namespace) -> Iterator[str]:

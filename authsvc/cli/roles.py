@@ -6,8 +6,7 @@ import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 
-from authsvc.cli.opened import opened
-from authsvc.config.settings import Settings
+from authsvc.cli.opened import carrying_out
 from authsvc.events import CLI
 from authsvc.flows import roles
 from authsvc.flows.core import Core
@@ -27,12 +26,6 @@ def add_commands(command: ArgumentParser) -> None:
             act.add_argument("--description", metavar="TEXT")
 
 
-def run(settings: Settings, arguments: Namespace) -> None:
-    """Carry out one of the commands below."""
-    with opened(settings) as core:
-        COMMANDS[arguments.act](core, arguments)
-
-
 def _list(core: Core, arguments: Namespace) -> None:
     for role in roles.every(core):
         _show(role, arguments)
@@ -49,6 +42,7 @@ def _delete(core: Core, arguments: Namespace) -> None:
 
 
 COMMANDS: Mapping[str, Callable[[Core, Namespace], None]] = {"list": _list, "put": _put, "delete": _delete}
+run = carrying_out(COMMANDS)
 
 
 def _show(role: roles.Shown, arguments: Namespace) -> None:

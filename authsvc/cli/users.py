@@ -7,8 +7,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 
-from authsvc.cli.opened import opened
-from authsvc.config.settings import Settings
+from authsvc.cli.opened import carrying_out
 from authsvc.events import CLI
 from authsvc.flows import directory, enrolment, login, passwords, registration, removal, users
 from authsvc.flows.core import Core
@@ -37,12 +36,6 @@ def add_commands(command: ArgumentParser) -> None:
             act.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
         if name in ("grant", "ungrant"):
             act.add_argument("name_of_role", metavar="ROLE")
-
-
-def run(settings: Settings, arguments: Namespace) -> None:
-    """Carry out one of the commands below."""
-    with opened(settings) as core:
-        COMMANDS[arguments.act](core, arguments)
 
 
 def _create(core: Core, arguments: Namespace) -> None:
@@ -113,6 +106,7 @@ COMMANDS: Mapping[str, Callable[[Core, Namespace], None]] = {
     "grant": _grant,
     "ungrant": _ungrant,
 }
+run = carrying_out(COMMANDS)
 
 
 def _find(core: Core, account: str) -> Account:

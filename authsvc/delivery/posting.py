@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, NamedTuple
 
-import authsvc
-from authsvc.http.outbound import Call, Unreachable, call
+from authsvc.http.outbound import AGENT, Call, Unreachable, call
 from authsvc.http.response import dumps
 from authsvc.primitives import signatures
 from authsvc.primitives.keyring import Keyring
@@ -68,7 +67,7 @@ class Poster:
         now = self._world.now()
         return {
             "Content-Type": "application/json",
-            "User-Agent": f"authsvc/{authsvc.__version__}",
+            **AGENT,
             "webhook-id": event_id,
             "webhook-timestamp": str(now // 1000),
             "webhook-signature": signatures.signed(secrets_of(webhook, self._keyring, now), event_id, now // 1000, body),

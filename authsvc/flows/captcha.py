@@ -61,10 +61,7 @@ def demand(core: Core, action: str, given: Mapping[str, Any], cause: Cause) -> N
 
 def needs(core: Core, action: str) -> dict[str, Any]:
     """All that a client needs to know to solve one."""
-    known: dict[str, Any] = {"provider": core.settings.captcha, "action": action}
-    if core.captcha:
-        known["site_key"] = core.settings.captcha_site_key
-    return known | {"challenge_url": f"{core.settings.public_url}/captcha?action={action}"}
+    return _widget(core, action) | {"challenge_url": f"{core.settings.public_url}/captcha?action={action}"}
 
 
 def offer(core: Core, action: str, charged: Charges) -> dict[str, Any]:
@@ -72,7 +69,7 @@ def offer(core: Core, action: str, charged: Charges) -> dict[str, Any]:
     if core.settings.captcha == OFF:
         return {"provider": None}
     if core.captcha:
-        return {"provider": core.settings.captcha, "site_key": core.settings.captcha_site_key, "action": action}
+        return _widget(core, action)
     world = core.world
     world.slow("deriving the key of a CAPTCHA")
     most = min(rules.tries(core.settings.captcha_difficulty, charged), captcha.MAX_COUNTER)
@@ -90,6 +87,12 @@ def offer(core: Core, action: str, charged: Charges) -> dict[str, Any]:
 def form_field(core: Core) -> str:
     """What the widget of this CAPTCHA calls the token in a form."""
     return core.captcha.vendor.form_field if core.captcha else BUILT_IN
+
+
+def _widget(core: Core, action: str) -> dict[str, Any]:
+    """Which CAPTCHA it is, and with a vendor the key that its widget wants."""
+    known = {"provider": core.settings.captcha, "action": action}
+    return known | {"site_key": core.settings.captcha_site_key} if core.captcha else known
 
 
 def _passed(core: Core, token: str, action: str) -> Passed:

@@ -28,9 +28,14 @@ class Charged(NamedTuple):
 
 def charge(core: Core, names: Sequence[str], facts: Facts) -> list[Charged]:
     """Take a token from each named bucket, in this order, up to the first that is empty."""
-    due = _due(core, names, facts)
-    charged = _in_memory(core, {item: limit for item, limit in due.items() if item[0] in IN_MEMORY})
-    stored = {item: limit for item, limit in due.items() if item[0] not in IN_MEMORY}
+    now = core.world.now()
+    charged: list[Charged] = []
+    stored: dict[tuple[str, str], Limit] = {}
+    for (name, whose), limit in _due(core, names, facts).items():
+        if name in IN_MEMORY:
+            charged.append(Charged(name, whose, limit, core.memory_buckets.charge(name, whose, limit, now)))
+        else:
+            stored[name, whose] = limit
     if stored and all(item.charge.allowed for item in charged):
         charged += _in_store(core, stored)
     return charged
@@ -146,12 +151,6 @@ def _due(core: Core, names: Sequence[str], facts: Facts) -> dict[tuple[str, str]
     if facts.forwarder and (limit := _limit(core, FORWARDED)) is not None:
         due[FORWARDED, facts.forwarder] = limit
     return due
-
-
-def _in_memory(core: Core, due: Mapping[tuple[str, str], Limit]) -> list[Charged]:
-    now = core.world.now()
-    buckets = core.memory_buckets
-    return [Charged(name, whose, limit, buckets.charge(name, whose, limit, now)) for (name, whose), limit in due.items()]
 
 
 def _in_store(core: Core, due: Mapping[tuple[str, str], Limit]) -> list[Charged]:

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import authsvc
 from authsvc.config.parse import DEFAULT_PORTS
 from authsvc.world import World
 
 SECONDS = 10.0
+AGENT = {"User-Agent": f"authsvc/{authsvc.__version__}"}  # for peers that want to know who is calling
 MAX_ANSWER_BYTES = 65_536
 _CHUNK = 8_192
 

@@ -41,6 +41,7 @@ class Site:
         self.assets = _bundled("assets")
         if folder:
             self._take_own(folder)
+        self._versions = {name: hashlib.sha256(content).hexdigest()[:12] for name, content in self.assets.items()}
 
     def piece(self, template: str, /, **values: object) -> Safe:
         """One template filled, to be put into another."""
@@ -54,7 +55,7 @@ class Site:
 
     def version(self, name: str) -> str:
         """What changes with the content of an asset, for its address."""
-        return hashlib.sha256(self.assets[name]).hexdigest()[:12]
+        return self._versions[name]
 
     def _take_own(self, folder: Path) -> None:
         """Own files replace bundled ones; a template that asks for what its page does not have stops the start."""

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from authsvc.primitives import strict
 from authsvc.primitives.keyring import Key, Purpose
 
 ALGORITHM = "PBKDF2/SHA-256"
@@ -93,7 +94,7 @@ def _parse(payload: str) -> tuple[dict[str, Any], str, bytes]:
         raise Wrong("malformed")
     try:
         text = base64.b64decode(payload, validate=True).decode("utf-8")
-        outer = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+        outer = strict.loads(text)
         challenge, solution = _members(outer, "challenge", "solution")
         parameters, signature = _members(challenge, "parameters", "signature")
         if not isinstance(solution, dict) or not {"counter", "derivedKey"} <= solution.keys() <= {"counter", "derivedKey", "time"}:
@@ -121,17 +122,6 @@ def _hex(value: Any) -> str:
     if not isinstance(value, str) or len(value) != 2 * KEY_BYTES or not set(value) <= set("0123456789abcdef"):
         raise Wrong("malformed")
     return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise Wrong("malformed")
-    return members
-
-
-def _refuse(_constant: str) -> None:
-    raise Wrong("malformed")
 
 
 def _signature(key: Key, parameters: dict[str, Any]) -> str:

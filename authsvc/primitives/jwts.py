@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from authsvc.primitives import ids, jws
 from authsvc.primitives.jws import HS256, Forged, TokenKey
 from authsvc.primitives.keyring import Key, Keyring, Purpose
 from authsvc.primitives.memory import make_room
+from authsvc.primitives.strict import unique
 from authsvc.problems import Problem
 from authsvc.world import World
 
@@ -104,22 +105,10 @@ class AccessTokens:
         self._verified[token] = (state, claims)
 
     def _decode(self, token: str) -> Claims:
-        """Signature first, with our own algorithm and a key that the header can only choose from ours."""
-        if len(token) > MAX_BYTES or not token.isascii():
-            raise Problem("invalid_token")
         try:
-            payload = jws.verified(token, self._key(jws.header_of(token)))
-            claims: Any = json.loads(payload, object_pairs_hook=_unique)
-        except (Forged, ValueError, RecursionError):
+            return self._checked(signed(token, self._keys.find))
+        except Forged:
             raise Problem("invalid_token") from None
-        return self._checked(claims)
-
-    def _key(self, header: Mapping[str, Any]) -> TokenKey:
-        kid = header.get("kid")
-        key = self._keys.find(kid) if isinstance(kid, str) and header.get("typ") == TYPE else None
-        if key is None or header.get("alg") != key.alg:
-            raise Problem("invalid_token")
-        return key
 
     def _checked(self, claims: Any) -> Claims:
         right_types = (
@@ -134,8 +123,17 @@ class AccessTokens:
         return dict(claims)
 
 
-def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """RFC 8725 section 2.7 and RFC 7519 section 4: a claim that is there twice means two things."""
-    if len(dict(members)) != len(members):
-        raise ValueError("a claim is there twice")
-    return dict(members)
+def signed(token: str, find: Callable[[str], TokenKey | None]) -> Any:
+    """What an access token holds, unchecked but for its signature: by our own algorithm, and a key that the header can only
+    choose from those that are found. Raises Forged."""
+    if len(token) > MAX_BYTES or not token.isascii():
+        raise Forged
+    try:
+        header = jws.header_of(token)
+        kid = header.get("kid")
+        key = find(kid) if isinstance(kid, str) and header.get("typ") == TYPE and "crit" not in header else None
+        if key is None or header.get("alg") != key.alg:
+            raise Forged
+        return json.loads(jws.verified(token, key), object_pairs_hook=unique)
+    except (ValueError, RecursionError):
+        raise Forged from None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import authsvc
-from authsvc.http.outbound import Call, Unreachable, call
+from authsvc.http.outbound import AGENT, Call, Unreachable, call
 from authsvc.http.slots import Slots
 from authsvc.primitives import breaches
 from authsvc.problems import Problem
@@ -28,7 +27,7 @@ class Breaches:
         if not self._url:
             return 0
         asked = breaches.hashed(password)
-        headers = {"Add-Padding": "true", "User-Agent": f"authsvc/{authsvc.__version__}"}
+        headers = {"Add-Padding": "true", **AGENT}
         try:
             with self._slots.taken("the breach check"):
                 answered = call(

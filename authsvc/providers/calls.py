@@ -7,8 +7,7 @@ from collections.abc import Container, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-import authsvc
-from authsvc.http.outbound import Answered, Call, Unreachable, call
+from authsvc.http.outbound import AGENT, Answered, Call, Unreachable, call
 from authsvc.problems import Problem
 from authsvc.world import World
 
@@ -67,7 +66,7 @@ class Calls:
         return value, answered
 
     def _headers(self, more: Mapping[str, str] | None) -> dict[str, str]:
-        return {"Accept": "application/json", "User-Agent": f"authsvc/{authsvc.__version__}", **(more or {})}
+        return {"Accept": "application/json", **AGENT, **(more or {})}
 
 
 def gist(value: Any) -> str:

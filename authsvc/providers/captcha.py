@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-import authsvc
 from authsvc.config.captcha import TEST_SECRETS
 from authsvc.config.settings import Settings
-from authsvc.http.outbound import Answered, Call, Unreachable, call
+from authsvc.http.outbound import AGENT, Answered, Call, Unreachable, call
 from authsvc.http.slots import Slots
 from authsvc.primitives.captcha import Wrong
 from authsvc.providers.captcha_vendors import VENDORS, Vendor
@@ -71,7 +70,7 @@ class Inquiry:
         headers = {
             "Content-Type": "application/x-www-form-urlencoded",
             "Accept": "application/json",
-            "User-Agent": f"authsvc/{authsvc.__version__}",
+            **AGENT,
         }
         try:
             answered = call(self._world, Call("POST", self._url, headers, urlencode(form).encode(), seconds=SECONDS))

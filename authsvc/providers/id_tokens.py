@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from authsvc.primitives import strict
 from authsvc.primitives.keyring import encode
 
 LEEWAY_SECONDS = 120  # between the provider's clock and ours
@@ -84,7 +84,7 @@ def _decoded(token: str, find_key: FindKey | None) -> tuple[Claims, Claims]:
             if key is None:
                 raise Refused("its key is not among the provider's (kid)")
             payload = jws.decode(token, key, [alg])
-        claims = json.loads(payload, object_pairs_hook=_unique, parse_constant=_no_constant)
+        claims = strict.loads(payload)
     except (PyJWTError, ValueError, TypeError, RecursionError) as error:
         raise Refused(f"it is malformed or forged ({type(error).__name__})") from None
     if not isinstance(claims, dict) or not isinstance(claims.get("sub"), str) or not claims["sub"]:
@@ -123,14 +123,3 @@ def _check_hash(claims: Claims, alg: str, access_token: str) -> None:
 
 def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MOST_SECONDS  # neither NaN nor endless
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a claim stands twice")
-    return found
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")

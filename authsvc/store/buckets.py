@@ -65,9 +65,14 @@ class Buckets:
 
     def clear(self, name: str, key: str | None) -> int:
         """Fill one bucket, or all of a name; how many were not full."""
-        which = "" if key is None else " AND key = :key"
-        row = {"name": name} | ({} if key is None else {"key": hidden(self._keyring, name, key)})
-        return self._connection.execute(f"DELETE FROM buckets WHERE name = :name{which}", row).rowcount
+        return forget(self._connection, self._keyring, "buckets", name, key)
+
+
+def forget(connection: sqlite3.Connection, keyring: Keyring, table: str, name: str, key: str | None) -> int:
+    """Delete the row of one key, or all of a name; how many there were."""
+    which = "" if key is None else " AND key = :key"
+    row = {"name": name} | ({} if key is None else {"key": hidden(keyring, name, key)})
+    return connection.execute(f"DELETE FROM {table} WHERE name = :name{which}", row).rowcount
 
 
 def hidden(keyring: Keyring, name: str, key: str) -> str:

@@ -8,7 +8,7 @@ from authsvc.config.parse import Limit
 from authsvc.primitives.buckets import Charge
 from authsvc.primitives.delays import KEPT_MS, blocked_until, wait_ms
 from authsvc.primitives.keyring import Keyring
-from authsvc.store.buckets import hidden
+from authsvc.store.buckets import forget, hidden
 
 # Counts the try as failed, unless it has to wait (then the WHERE holds and nothing comes back). The row is locked from then
 # on until the wait is in it too: of all who try at once each sees the one before.
@@ -57,9 +57,7 @@ class Delays:
 
     def forget(self, name: str, key: str) -> None:
         """The try was right: there were no failures."""
-        self._connection.execute(
-            "DELETE FROM delays WHERE name = :name AND key = :key", {"name": name, "key": hidden(self._keyring, name, key)}
-        )
+        forget(self._connection, self._keyring, "delays", name, key)
 
     def counts(self, name: str, now: int) -> tuple[int, int]:
         """How many have failed lately, and how many of them have to wait."""
@@ -72,9 +70,7 @@ class Delays:
 
     def clear(self, name: str, key: str | None) -> int:
         """Forget one, or all of a name; how many there were."""
-        which = "" if key is None else " AND key = :key"
-        row = {"name": name} | ({} if key is None else {"key": hidden(self._keyring, name, key)})
-        return self._connection.execute(f"DELETE FROM delays WHERE name = :name{which}", row).rowcount
+        return forget(self._connection, self._keyring, "delays", name, key)
 
 
 def _seconds(milliseconds: int) -> int:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import hmac
 import json
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +22,11 @@ from authsvc.events import CLI
 from authsvc.flows import keyring, signing, users
 from authsvc.primitives.jws import ALGORITHMS, ASYMMETRIC, HS256
 from tests.faults.servers import environment, serving
+from tests.openid.peers import Asked, Behaviour, Peer, encoded, says_bytes, served
 from tests.staff import admin
 from tests.support import Client, FakeWorld, running
 
 ISSUER = "http://127.0.0.1:8000"
-
-
-def b64(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def jwks_of(app: App) -> dict[str, Any]:
@@ -40,33 +35,21 @@ def jwks_of(app: App) -> dict[str, Any]:
     return published if published["keys"] else keyring.shared(app.core)
 
 
-class Published:
-    """A server with a key set, which may be changed, broken and counted."""
+class Published(Peer):
+    """A server with a key set, which may be changed, broken and held back."""
 
     def __init__(self) -> None:
+        super().__init__()
+        self.url += "/jwks.json"
         self.answer: tuple[int, bytes] = (200, b'{"keys": []}')
-        self.headers = {"Cache-Control": "public, max-age=300"}
-        self.asked = 0
         self.hold: threading.Event | None = None
-        published = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                published.asked += 1
-                if published.hold:
-                    published.hold.wait(20)
-                status, body = published.answer
-                self.send_response(status)
-                for name, value in (*published.headers.items(), ("Content-Length", str(len(body)))):
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/jwks.json"
+    def note(self, asked: Asked) -> Behaviour:
+        super().note(asked)
+        if self.hold:
+            self.hold.wait(20)
+        status, body = self.answer
+        return says_bytes(body, status, ("Cache-Control", "public, max-age=300"))
 
     def show(self, app: App) -> None:
         self.answer = (200, json.dumps(jwks_of(app)).encode())
@@ -74,13 +57,8 @@ class Published:
 
 @pytest.fixture
 def published() -> Iterator[Published]:
-    published = Published()
-    thread = threading.Thread(target=published.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield published
-    published.server.shutdown()
-    published.server.server_close()
-    thread.join()
+    with served(Published()) as published:
+        yield published
 
 
 class Ticking(FakeWorld):
@@ -157,10 +135,10 @@ def forged(app: App, token: str, header: dict[str, Any] | None = None, claims: A
     """Signed by the real key, over whatever header and claims."""
     key, whole = app.core.token_keys.current(), jwt.get_unverified_header(token) | (header or {})
     body = jwt.decode(token, options={"verify_signature": False}) if claims is None else claims
-    text = ".".join(b64(part if isinstance(part, bytes) else json.dumps(part).encode()) for part in (whole, body))
+    text = ".".join(encoded(part if isinstance(part, bytes) else json.dumps(part).encode()) for part in (whole, body))
     algorithm = jwt.get_algorithm_by_name(key.alg) if key.alg != HS256 else None
     signature = algorithm.sign(text.encode(), key.signs) if algorithm else hmac.digest(key.signs, text.encode(), "sha256")
-    return f"{text}.{b64(signature)}"
+    return f"{text}.{encoded(signature)}"
 
 
 def test_b_forged_tokens_do_not_pass(app: App, world: Ticking) -> None:
@@ -169,7 +147,7 @@ def test_b_forged_tokens_do_not_pass(app: App, world: Ticking) -> None:
     verifier = Verifier(ISSUER, keys=jwks_of(app), world=world)
     verifier.verify(forged(app, token))
     head, payload, signature = token.split(".")
-    none = b64(json.dumps({"alg": "none", "typ": "at+jwt", "kid": key.kid}).encode())
+    none = encoded(json.dumps({"alg": "none", "typ": "at+jwt", "kid": key.kid}).encode())
     for bad in (
         "",
         "a.b.c",
@@ -216,27 +194,27 @@ def test_b1_a_public_key_is_no_secret(tmp_path: Path, world: Ticking, alg: str) 
     with running(tmp_path, world, jwt_alg=alg) as app:
         token, key = signed_in(app), app.core.token_keys.current()
         verifier = Verifier(ISSUER, keys=jwks_of(app), world=world)
-        head = b64(json.dumps({"alg": "HS256", "typ": "at+jwt", "kid": key.kid}).encode())
+        head = encoded(json.dumps({"alg": "HS256", "typ": "at+jwt", "kid": key.kid}).encode())
         text = f"{head}.{token.split('.')[1]}"
         for secret in (
             key.verifies.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
             json.dumps(jwks_of(app)["keys"][0]).encode(),
         ):
-            assert refused(verifier, f"{text}.{b64(hmac.digest(secret, text.encode(), 'sha256'))}") == "invalid_token"
+            assert refused(verifier, f"{text}.{encoded(hmac.digest(secret, text.encode(), 'sha256'))}") == "invalid_token"
 
 
 def test_keys_that_cannot_be_used_are_passed_over() -> None:
     """Another use, another algorithm, another curve, too short, malformed, without an id: none of them verifies anything."""
-    secret = b64(b"k" * 32)
+    secret = encoded(b"k" * 32)
     listed = [
         {"kty": "oct", "k": secret, "kid": "good", "alg": "HS256"},
         {"kty": "oct", "k": secret, "kid": "enc", "use": "enc"},
         {"kty": "oct", "k": secret, "kid": "alg", "alg": "HS512"},
-        {"kty": "oct", "k": b64(b"short"), "kid": "short"},
+        {"kty": "oct", "k": encoded(b"short"), "kid": "short"},
         {"kty": "oct", "k": 7, "kid": "number"},
         {"kty": "oct", "k": secret},
         {"kty": "EC", "crv": "P-384", "x": "AA", "y": "AA", "kid": "curve"},
-        {"kty": "RSA", "n": b64(b"\xff" * 128), "e": "AQAB", "kid": "small"},
+        {"kty": "RSA", "n": encoded(b"\xff" * 128), "e": "AQAB", "kid": "small"},
         {"kty": "new", "kid": "new"},
         "text",
         None,
@@ -268,13 +246,13 @@ def rotating(tmp_path: Path, world: Ticking, published: Published) -> Iterator[A
 def test_the_set_is_fetched_once_and_again_when_it_has_aged(rotating: App, world: Ticking, published: Published) -> None:
     """After as long as it says, within bounds."""
     token, verifier = signed_in(rotating), Verifier(ISSUER, jwks_url=published.url, world=world)
-    assert published.asked == 0, "nothing is fetched before it is needed"
+    assert published.asked == [], "nothing is fetched before it is needed"
     for _ in range(5):
         verifier.verify(token)
-    assert published.asked == 1
+    assert len(published.asked) == 1
     world.advance(301)
     verifier.verify(token)
-    assert published.asked == 2
+    assert len(published.asked) == 2
 
 
 def test_a_rotation_is_noticed_by_the_unknown_key(rotating: App, world: Ticking, published: Published) -> None:
@@ -287,10 +265,10 @@ def test_a_rotation_is_noticed_by_the_unknown_key(rotating: App, world: Ticking,
     world.advance(11)
     fresh = signed_in(rotating, "b@mail.com")
     verifier.verify(fresh)
-    assert published.asked == 2
+    assert len(published.asked) == 2
     for number in range(20):
         refused(verifier, forged(rotating, fresh, {"kid": f"{number:043}"}))
-    assert published.asked == 2
+    assert len(published.asked) == 2
 
 
 @pytest.mark.parametrize(
@@ -325,7 +303,7 @@ def test_threads_share_one_fetch(rotating: App, world: Ticking, published: Publi
     published.hold.set()
     for thread in threads:
         thread.join(30)
-    assert (len(passed), published.asked) == (20, 1)
+    assert (len(passed), len(published.asked)) == (20, 1)
 
 
 def test_against_a_real_service_over_its_rotations_and_revocations(tmp_path: Path) -> None:

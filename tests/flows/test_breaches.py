@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from authsvc.primitives.breaches import hashed
 from authsvc.problems import Problem
 from authsvc.rules.access import EVERYTHING
 from tests.letterbox import UNLIMITED, link, rows
+from tests.openid.peers import Asked, Behaviour, Peer, says_bytes, served
 from tests.staff import admin
 from tests.support import EMAIL, PASSWORD, Client, FakeWorld, running
 
@@ -25,44 +24,32 @@ KNOWN = "correct-horse-battery-91"
 SAFE = "another-harbour-of-17-cranes"
 
 
-class Range:
+class Range(Peer):
     """The API, and what it was asked. `answer` replaces what it says."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        super().__init__()
+        self.url += "/range"
         self.answer: tuple[int, bytes] | None = None
-        asked = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                prefix = self.path.rpartition("/")[2]
-                asked.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
-                known = hashed(KNOWN)
-                lines = [f"{number:035X}:{number % 3}" for number in range(800)]
-                if prefix == known.prefix:
-                    lines[400] = f"{known.suffix}:1234"
-                status, body = asked.answer or (200, "\r\n".join(lines).encode())
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+    def note(self, asked: Asked) -> Behaviour:
+        super().note(asked)
+        status, body = self.answer or (200, listed(asked.path.rpartition("/")[2]))
+        return says_bytes(body, status)
 
-            def log_message(self, *_: Any) -> None:
-                pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/range"
+def listed(prefix: str) -> bytes:
+    """What it says of a prefix: 800 lines, some of them padding."""
+    lines = [f"{number:035X}:{number % 3}" for number in range(800)]
+    if prefix == hashed(KNOWN).prefix:
+        lines[400] = f"{hashed(KNOWN).suffix}:1234"
+    return "\r\n".join(lines).encode()
 
 
 @pytest.fixture
 def api() -> Iterator[Range]:
-    api = Range()
-    thread = threading.Thread(target=api.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield api
-    api.server.shutdown()
-    api.server.server_close()
-    thread.join()
+    with served(Range()) as api:
+        yield api
 
 
 def register(client: Client, password: str, email: str = EMAIL) -> Any:
@@ -94,9 +81,9 @@ def test_refuse_keeps_a_known_password_out_wherever_one_is_set(tmp_path: Path, a
         assert stranger.post(path, {"password": KNOWN}).code == "invalid_request"
         assert stranger.post(path, {"password": SAFE}).status == 200, "the link was not used up by the refusal"
         assert stranger.login(EMAIL, SAFE).status == 200
-    assert {path for path, _ in api.asked} == {f"/range/{hashed(password).prefix}" for password in (KNOWN, PASSWORD, SAFE)}
-    assert {headers["add-padding"] for _, headers in api.asked} == {"true"}
-    assert all(headers["user-agent"].startswith("authsvc/") for _, headers in api.asked)
+    assert {asked.path for asked in api.asked} == {f"/range/{hashed(password).prefix}" for password in (KNOWN, PASSWORD, SAFE)}
+    assert {asked.headers["Add-Padding"] for asked in api.asked} == {"true"}
+    assert all(asked.headers["User-Agent"].startswith("authsvc/") for asked in api.asked)
 
 
 def test_warn_lets_it_in_and_says_so(tmp_path: Path, api: Range) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
+import json
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -299,3 +301,17 @@ def test_the_librarys_own_tampered_payloads_are_refused() -> None:
     assert not altcha.verify_solution(swapped, KEY.sub(Purpose.CAPTCHA)).verified
     assert reason(swapped) == "unsolved"
     assert time.time() < NEVER
+
+
+def test_what_can_be_read_in_two_ways_is_malformed() -> None:
+    """A member that is there twice, at either place, and a constant that is no JSON: the rest is as it was solved."""
+    text = base64.b64decode(PAYLOAD).decode()
+    begun = text.replace('{"', '{"solution": {}, "', 1)
+    ended = text[:-1] + f', "solution": {json.dumps(opened(PAYLOAD)["solution"])}}}'
+    timed = json.dumps(changed_time(opened(PAYLOAD)))
+    for twice in (begun, ended, timed):
+        assert reason(base64.b64encode(twice.encode()).decode()) == "malformed", twice
+
+
+def changed_time(payload: dict[str, Any]) -> dict[str, Any]:
+    return payload | {"solution": payload["solution"] | {"time": float("nan")}}
