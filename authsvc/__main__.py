@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Command] = {
     "worker": Command("deliver what lies in the outbox until SIGTERM", worker.add_commands, _with_settings(worker.run)),
     "config": Command("every setting, its value and source", show.add_forms, _with_settings(show.config)),
     "routes": Command("the route table", show.add_forms, show.routes),
+    "metrics": Command("every metric of /metrics and what it means", show.add_forms, show.metrics),
     "version": Command("the version", lambda command: command.add_argument("--json", action="store_true"), show.version),
     "user": Command("accounts", users.add_commands, _with_settings(users.run)),
     "role": Command("names for sets of caps", roles.add_commands, _with_settings(roles.run)),

@@ -18,6 +18,7 @@ from authsvc.primitives.buckets import MemoryBuckets
 from authsvc.primitives.jws import HS256
 from authsvc.primitives.jwts import AccessTokens
 from authsvc.primitives.keypairs import has_crypto
+from authsvc.primitives.metrics import Metrics
 from authsvc.primitives.passwords import Cost, Hasher
 from authsvc.problems import Refused
 from authsvc.providers.assembly import providers
@@ -63,7 +64,8 @@ def assemble(settings: Settings, world: World) -> Core:
     offered = providers(settings, world, slots)
     if settings.jwt_alg != HS256 and not has_crypto():
         raise Refused(f"AUTHSVC_JWT_ALG={settings.jwt_alg} needs the extra crypto: pip install 'authsvc[crypto]'")
-    store, keyring = open_store(settings, world)
+    metrics = Metrics()
+    store, keyring = open_store(settings, world, metrics)
     token_keys = LiveKeys(store, keyring, world)
     cost = Cost(settings.hash_memory_kib, settings.hash_time, settings.hash_parallelism)
     return Core(
@@ -71,14 +73,16 @@ def assemble(settings: Settings, world: World) -> Core:
         world=world,
         keyring=keyring,
         store=store,
-        hasher=Hasher(world, cost, budget_mib=settings.hash_budget_mib),
+        metrics=metrics,
+        hasher=Hasher(world, cost, budget_mib=settings.hash_budget_mib, metrics=metrics),
         token_keys=token_keys,
         tokens=AccessTokens(token_keys, world, issuer=settings.issuer, audience=settings.audience, seconds=settings.access_seconds),
-        memory_buckets=MemoryBuckets(),
+        memory_buckets=MemoryBuckets(metrics),
         cookies=cookies(secure=settings.secure, domain=settings.cookie_domain, mount=settings.public_url.path),
         providers=offered,
         breaches=Breaches(world, slots, settings.breach_url if settings.breach_check != "off" else ""),
         captcha=inquiry(settings, world, slots),
+        started_at=world.now(),
     )
 
 

@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A kind of thing that happens to an account, in the past tense. `internal`: of no concern to the account's owner."""
+    """A kind of thing that happens to an account, in the past tense. `internal`: of no concern to the account's owner.
+    `counted_only`: it happens too often to be kept, and is in the metrics alone."""
 
     name: str
     meaning: str
     internal: bool = False
+    counted_only: bool = False
 
 
 USER_REGISTERED = Event("user.registered", "Somebody made an account for themselves.")
@@ -34,6 +36,7 @@ KEYS_ROTATED = Event(
 KEYS_RETIRED = Event("keys.retired", "A key was taken out of use; what was made with it ends.", internal=True)
 LOGIN_SUCCEEDED = Event("login.succeeded", "A session was opened; `data.amr` says how.")
 LOGIN_FAILED = Event("login.failed", "A sign-in or a confirmation of identity was refused; `data.reason` says why.")
+SESSION_REFRESHED = Event("session.refreshed", "A refresh token was spent for its successor.", counted_only=True)
 SESSION_REVOKED = Event("session.revoked", "A session was ended before its time.")
 SESSION_REUSE_DETECTED = Event("session.reuse_detected", "A spent refresh token came back: its session was ended.")
 PASSWORD_CHANGED = Event("password.changed", "The password of an account was set.")

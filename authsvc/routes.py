@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from authsvc.config.settings import Settings
 from authsvc.flows.core import Core
 from authsvc.handlers import (
     addresses,
@@ -41,6 +42,7 @@ from authsvc.rules.access import (
     ANYONE,
     ENROLLING,
     ENROLLING_LATELY,
+    MONITOR,
     OWN_OR_AUDITOR,
     SIGNED_IN,
     SIGNED_IN_LATELY,
@@ -84,6 +86,11 @@ class Route:
     @property
     def limits(self) -> tuple[str, ...]:
         return (self.who.limit,) if self.charged is None else self.charged
+
+    def under(self, settings: Settings) -> Route:
+        """The route as these settings have it."""
+        who = self.who.under(settings)
+        return self if who is self.who else replace(self, who=who)
 
     @property
     def unsafe(self) -> bool:
@@ -203,6 +210,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/assets/:name", pages.file, ANYONE),
     Route("GET", "/healthz", service.healthz, ANYONE, ()),
     Route("GET", "/readyz", service.readyz, ANYONE, waits=True),
+    Route("GET", "/metrics", service.metrics, MONITOR, waits=True),
     Route("GET", "/problems/:code", service.problem, ANYONE),
     Route("GET", "/.well-known/jwks.json", well_known.jwks, ANYONE),
     Route("GET", "/.well-known/oauth-authorization-server", well_known.metadata, ANYONE),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 from authsvc.access_log import AccessLog
@@ -16,10 +17,16 @@ from authsvc.http.response import PUBLIC, STATUS_LINES, Response, Streamed, chal
 from authsvc.http.router import Router
 from authsvc.pages.browser import problem_page
 from authsvc.primitives import apikeys
+from authsvc.primitives.metrics import Counter, Histogram
 from authsvc.problems import Problem
 from authsvc.routes import Route
 
 WELL_KNOWN = "/.well-known/"
+# Labels have few values, whatever strangers send.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER_METHOD = "other"
+NO_ROUTE = "none"
+
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
@@ -28,7 +35,7 @@ class Wsgi:
 
     def __init__(self, core: Core, routes: Iterable[Route]) -> None:
         self._core = core
-        self._router = Router(routes)
+        self._router = Router(route.under(core.settings) for route in routes)
         self._base_url = str(core.settings.public_url)
         self._mount = core.settings.public_url.path
         self._origins = Origins(core.settings.public_url.origin, core.settings.app_origins)
@@ -46,17 +53,25 @@ class Wsgi:
         if streamed:
             streamed.close()
         else:
-            self._access_log.write(request, route, response, self._core.world.monotonic() - started)
+            self._ended(request, route, response, started)
         return [b"" if request.method == "HEAD" else response.body]
 
     def _streamed(self, request: Request, route: Route | None, response: Response, started: float) -> Streamed:
-        """The body of a streamed answer; its line goes into the access log when it ends."""
+        """The body of a streamed answer; it is counted, and logged, when it ends."""
         core = self._core
         return Streamed(
             response.stream or iter(()),
             lambda: core.world.log(f"{request.id}: the stream broke off\n{traceback.format_exc()}"),
-            lambda: self._access_log.write(request, route, response, core.world.monotonic() - started),
+            lambda: self._ended(request, route, response, started),
         )
+
+    def _ended(self, request: Request, route: Route | None, response: Response, started: float) -> None:
+        """Count the request, and tell the log of it: the one place for both."""
+        seconds = self._core.world.monotonic() - started
+        pattern = route.path if route else NO_ROUTE
+        method = request.method if request.method in METHODS else OTHER_METHOD
+        self._core.metrics.add((_requests(method, pattern, response.status).step(), *_durations(pattern).step(seconds)))
+        self._access_log.write(request, route, response, seconds)
 
     def is_quick(self, method: str, path: str, authorization: str | None = None) -> bool:
         """Whether the route of this path never waits. A path that is no route may be one after the host has cleaned it; the
@@ -120,6 +135,16 @@ class Wsgi:
             if response.stream is None:
                 headers.append(("Content-Length", str(len(response.body))))
         return headers
+
+
+@cache
+def _requests(method: str, route: str, status: int) -> Counter:
+    return Counter("http_requests_total", method=method, route=route, status=str(status))
+
+
+@cache
+def _durations(route: str) -> Histogram:
+    return Histogram("http_request_duration_seconds", route=route)
 
 
 def _shows_key(request: Request) -> bool:

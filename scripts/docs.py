@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 README = Path(__file__).parent.parent / "README.md"
-TABLES = {"settings": ["config", "--markdown"], "routes": ["routes", "--markdown"]}
+TABLES = {"settings": ["config", "--markdown"], "routes": ["routes", "--markdown"], "metrics": ["metrics", "--markdown"]}
 
 
 def main() -> int:

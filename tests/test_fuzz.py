@@ -20,7 +20,7 @@ from authsvc.config.limits import LIMITS
 from authsvc.events import CLI
 from authsvc.flows import challenges, users
 from authsvc.http.shapes import Shape
-from authsvc.primitives import codes, links
+from authsvc.primitives import codes, exposition, links
 from authsvc.primitives.emails import Email
 from authsvc.problems import KINDS
 from authsvc.routes import ROUTES, Route
@@ -283,6 +283,8 @@ def check(tools: Tools, method: str, answer: Answer, before: Any, *, may_touch: 
         assert not re.search(rb"<(script|img)|(href|src|action)=.javascript:|\$\$ [&]amp; ", answer.body)
     elif answer.header("Content-Type") == "text/css; charset=utf-8":
         assert answer.header("Cache-Control") == "public, max-age=3600"
+    elif answer.header("Content-Type") == exposition.CONTENT_TYPE:
+        assert answer.body.startswith(b"# HELP authsvc_")
     elif answer.status >= 400:
         problem = answer.json()
         assert answer.header("Content-Type") == "application/problem+json"

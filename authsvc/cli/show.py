@@ -1,4 +1,4 @@
-"""`authsvc config`, `routes` and `version`: the tables, as text, JSON lines or Markdown."""
+"""`authsvc config`, `routes`, `metrics` and `version`: the tables, as text, JSON lines or Markdown."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 import authsvc
 from authsvc.config import oauth, sources
 from authsvc.config.settings import Settings
+from authsvc.primitives.exposition import PREFIX
+from authsvc.primitives.metrics import METRICS
 from authsvc.routes import ROUTES
 
 
@@ -43,6 +45,18 @@ def routes(arguments: Namespace) -> None:
     else:
         for row in rows:
             print(f"{row['method']:7} {row['path']:24} {row['who']:22} {row['limits']}")
+
+
+def metrics(arguments: Namespace) -> None:
+    """The table of metrics; their values are at /metrics."""
+    rows = [{"name": PREFIX + m.name, "kind": m.kind, "labels": ", ".join(m.labels), "help": m.help} for m in METRICS.values()]
+    if arguments.markdown:
+        _markdown([{"Metric": f"`{r['name']}`", "Kind": r["kind"], "Labels": r["labels"], "Meaning": r["help"]} for r in rows])
+    elif arguments.json:
+        _json_lines(rows)
+    else:
+        for row in rows:
+            print(f"{row['name']} {row['kind']}{{{row['labels']}}}\n    {row['help']}")
 
 
 def version(arguments: Namespace) -> None:

@@ -163,6 +163,11 @@ class Settings:
     cookie_domain: str = setting("", parse.text, "Domain of the access cookie; empty: this host only")
     allow_http: bool = setting("no", parse.flag, "`yes` lets production run on a plain http:// public URL inside a private network")
     log: str = setting("text", parse.choice("text", "json"), "form of the log on standard error")
+    metrics: str = setting(
+        "auto",
+        parse.choice("auto", "open", "key"),
+        "who may read `/metrics`: anyone, or holders of the cap metrics:read; auto: anyone on a workbench, holders elsewhere",
+    )
     audit_days: int = setting("365", parse.count(1, 36_500), "how many days a row of the audit trail is kept")
     audit_max_mib: int = setting(
         "1024", parse.count(1, 1_048_576), "about how much of the file the audit trail may take; the oldest rows go"
@@ -181,6 +186,11 @@ class Settings:
     def secure(self) -> bool:
         """Whether browsers reach us by https, and so may keep Secure cookies."""
         return self.public_url.scheme == "https"
+
+    @property
+    def metrics_open(self) -> bool:
+        """Whether anyone may read the metrics."""
+        return self.metrics == "open" or (self.metrics == "auto" and self.workbench)
 
     def wants_mfa(self, is_admin: bool) -> bool:
         """Whether such an account must have a second factor."""

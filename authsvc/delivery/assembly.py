@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from authsvc.config.settings import Settings
+from authsvc.delivery.counting import Counting
 from authsvc.delivery.housekeeping import Housekeeping
 from authsvc.delivery.mail import MailCourier
 from authsvc.delivery.senders import ConsoleSender, FolderSender, Sender
@@ -38,4 +39,5 @@ def deliveries(settings: Settings, world: World, keyring: Keyring, store: Store)
     couriers: list[Courier] = [mail, SmsCourier(settings, world, keyring, store, mail.letters)]
     workers: list[Runner] = [Worker(store, world, courier) for courier in couriers]
     workers += [WebhookWorker(settings, world, keyring, store) for _ in range(WEBHOOK_THREADS)]
-    return Deliveries(world, workers, Housekeeping(settings, world, keyring, store), in_threads=settings.delivery == "threads")
+    house = Housekeeping(settings, world, keyring, store)
+    return Deliveries(world, workers, house, Counting(store, world), in_threads=settings.delivery == "threads")

@@ -81,17 +81,23 @@ class Housekeeping:
             for _ in range(BATCHES_PER_RUN):
                 done = chore.act()
                 rows += done
+                if done:
+                    self._store.metrics.count("housekeeping_batches_total", chore=chore.name, outcome="done")
+                    self._store.metrics.count("housekeeping_rows_total", done, chore=chore.name)
                 if not done:
                     chore.done_at = self._world.now()
                 if not done or self._stopping:
                     break
         except Problem as problem:  # the store is busy or away
-            chore.done_at = self._world.now()
-            self._world.log(f"housekeeping: {chore.name}: {problem.code}: {problem.reason}")
+            self._failed(chore, f"{problem.code}: {problem.reason}")
         except Exception:  # noqa: BLE001 - a fault in one chore keeps nobody from the others
-            chore.done_at = self._world.now()
-            self._world.log(f"housekeeping: {chore.name}: {traceback.format_exc()}")
+            self._failed(chore, traceback.format_exc())
         return rows
+
+    def _failed(self, chore: Chore, why: str) -> None:
+        chore.done_at = self._world.now()
+        self._store.metrics.count("housekeeping_batches_total", chore=chore.name, outcome="failed")
+        self._world.log(f"housekeeping: {chore.name}: {why}")
 
     def _seal(self) -> int:
         made = sealing.seal(self._store, self._keyring, self._world.now())

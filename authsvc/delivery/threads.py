@@ -1,4 +1,4 @@
-"""The delivery threads of a process: started when first needed, anew after a fork, stopped cleanly."""
+"""The threads of a process beside its requests: started when first needed, anew after a fork, stopped cleanly."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol
 
+from authsvc.delivery.counting import Counting
 from authsvc.delivery.housekeeping import Housekeeping
 from authsvc.world import World
 
@@ -27,22 +28,27 @@ class Runner(Protocol):
 
 
 class Deliveries:
-    """All workers of an app and its housekeeping, a thread for each once `run_here` was called."""
+    """All workers of an app, its housekeeping and its counting, a thread for each once `run_here` was called. Without
+    `in_threads` others deliver and keep house; what a process has counted only it can tell."""
 
-    def __init__(self, world: World, workers: Sequence[Runner], housekeeping: Housekeeping, *, in_threads: bool) -> None:
+    def __init__(
+        self, world: World, workers: Sequence[Runner], housekeeping: Housekeeping, counting: Counting, *, in_threads: bool
+    ) -> None:
         self._world = world
         self.workers = workers
         self.housekeeping = housekeeping
-        self._runners: Sequence[Runner] = (*workers, housekeeping)
+        self._counting = counting
+        self._runners: Sequence[Runner] = (*workers, housekeeping, counting)
         self._in_threads = in_threads
+        self._ended = False
         self._starters: dict[int, object] = {}  # by process; a lock could be left held in a child by a fork
         self._threads: list[threading.Thread] = []
         self._stopped = threading.Event()
 
     def run_here(self) -> None:
-        """See to it that this process delivers. Costs next to nothing once it does."""
-        if self._in_threads and os.getpid() not in self._starters:
-            self._start()
+        """See to it that this process delivers and counts. Costs next to nothing once it does."""
+        if os.getpid() not in self._starters and not self._ended:
+            self._start(self._runners if self._in_threads else (self._counting,))
 
     def run_once(self) -> int:
         """Deliver one batch of each kind, in the caller's thread; how many messages there were."""
@@ -50,7 +56,7 @@ class Deliveries:
 
     def run_until_stopped(self) -> None:
         """Deliver, in threads, until `ask_to_stop` was called (by a signal handler, say), then stop."""
-        self._start()
+        self._start(self._runners)
         self._stopped.wait()
         self.stop()
 
@@ -60,20 +66,20 @@ class Deliveries:
     def stop(self) -> None:
         """Let the running batches end, then end the threads."""
         threads = self._threads if os.getpid() in self._starters else []
-        self._in_threads = False
+        self._ended = True
         for runner in self._runners:
             runner.stop()
         for thread in threads:
             thread.join(STOP_SECONDS)
         self._threads = []
 
-    def _start(self) -> None:
+    def _start(self, runners: Sequence[Runner]) -> None:
         """Start the threads, if nobody has in this process. A parent's did not come along in a fork."""
         me = object()
         if self._starters.setdefault(os.getpid(), me) is not me:
             return
         if len(self._starters) > 1:
             self._world.renew()
-        self._threads = [threading.Thread(target=runner.run, name=f"delivery {runner.kind}", daemon=True) for runner in self._runners]
+        self._threads = [threading.Thread(target=runner.run, name=f"delivery {runner.kind}", daemon=True) for runner in runners]
         for thread in self._threads:
             thread.start()

@@ -231,6 +231,7 @@ class WebhookWorker:
         delivered_at = now if tried.error is None else None
         made = ids.new(ids.DELIVERY, self._world)
         ended = (tried.status, tried.error, tried.duration_ms)
+        tx.count("deliveries_total", kind="webhook", outcome="put_off" if tried.error else "sent")
         tx.deliveries.note(Delivery(made, step.webhook.id, step.event_id, step.event_type, now, 1, now, None, delivered_at, *ended))
 
     def _disable(self, tx: Tx, webhook: Webhook, reason: str, tried: Tried) -> None:

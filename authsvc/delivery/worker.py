@@ -114,8 +114,12 @@ class Worker:
         with self._store.write() as tx:
             if outcome is None:
                 due = now + delay_ms(message.attempts, self._world.random_bytes(1)[0])
-                tx.outbox.put_off(message, min(due, message.expires_at), ended.error)
-            elif tx.outbox.end(message, outcome, ended.error) and outcome == DEAD:
+                noted = tx.outbox.put_off(message, min(due, message.expires_at), ended.error)
+            else:
+                noted = tx.outbox.end(message, outcome, ended.error)
+            if noted:
+                tx.count("deliveries_total", kind=message.kind, outcome=outcome or "put_off")
+            if noted and outcome == DEAD:
                 data = {"delivery_id": message.id, "kind": message.kind, "error": _impersonal(ended.error or "")}
                 tx.events.record(events.DELIVERY_FAILED, SYSTEM, subject=message.user_id, outcome="failure", data=data)
         if ended.error:

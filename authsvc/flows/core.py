@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from authsvc.config.settings import Settings
@@ -10,10 +11,13 @@ from authsvc.http.cookies import Cookies
 from authsvc.primitives.buckets import MemoryBuckets
 from authsvc.primitives.jwts import AccessTokens
 from authsvc.primitives.keyring import Keyring
+from authsvc.primitives.metrics import Metrics
 from authsvc.primitives.passwords import Hasher
+from authsvc.problems import Problem
 from authsvc.providers.assembly import Providers
 from authsvc.providers.breaches import Breaches
 from authsvc.providers.captcha import Inquiry
+from authsvc.store import counts
 from authsvc.store.sqlite import Store
 from authsvc.world import World
 
@@ -26,6 +30,7 @@ class Core:
     world: World
     keyring: Keyring
     store: Store
+    metrics: Metrics
     hasher: Hasher
     token_keys: LiveKeys
     tokens: AccessTokens
@@ -34,8 +39,11 @@ class Core:
     providers: Providers
     breaches: Breaches
     captcha: Inquiry | None  # of a vendor
+    started_at: int  # ms
 
     def close(self) -> None:
         """Finish, flush, and let go of the database."""
         self.hasher.close()
+        with suppress(Problem):  # the figures of the last seconds are no reason to fail
+            counts.settle(self.store)
         self.store.close()

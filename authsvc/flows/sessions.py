@@ -148,7 +148,10 @@ def _settle(core: Core, token: RefreshToken, now: int, cause: Cause) -> Tokens:
 
 def _rotate(tx: Tx, account: Account, token: RefreshToken, now: int, cause: Cause) -> Session | None:
     generation = account.user.generation
-    return tx.sessions.rotate(token.session_id, token.counter, generation, now=now, ip=cause.ip, user_agent=cause.user_agent)
+    rotated = tx.sessions.rotate(token.session_id, token.counter, generation, now=now, ip=cause.ip, user_agent=cause.user_agent)
+    if rotated:
+        tx.events.record(events.SESSION_REFRESHED, cause, subject=rotated.user_id)
+    return rotated
 
 
 def revoke(core: Core, *, session_id: str, user_id: str, cause: Cause) -> bool:

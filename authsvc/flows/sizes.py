@@ -20,13 +20,14 @@ def sizes(core: Core) -> dict[str, Any]:
         "path": core.store.path,
         "file_bytes": page_bytes * pages,
         "free_bytes": page_bytes * free,
-        "wal_bytes": _bytes(core.store.path + WAL),
+        "wal_bytes": bytes_of_log(core.store.path),
         "tables": [{"name": table.name, "rows": table.rows, "oldest_at": timestamp(table.oldest_at)} for table in tables],
     }
 
 
-def _bytes(path: str) -> int:
+def bytes_of_log(path: str) -> int:
+    """Of the write-ahead log beside a database."""
     try:
-        return os.stat(path).st_size
+        return os.stat(path + WAL).st_size
     except OSError:
         return 0

@@ -1,11 +1,12 @@
-"""/healthz, /readyz and /problems/:code: about the service itself."""
+"""/healthz, /readyz, /metrics and /problems/:code: about the service itself."""
 
 from __future__ import annotations
 
-from authsvc.flows import health
+from authsvc.flows import health, measures
 from authsvc.flows.core import Core
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer
+from authsvc.primitives.exposition import CONTENT_TYPE
 from authsvc.problems import KINDS, Problem
 
 
@@ -16,6 +17,10 @@ def healthz(core: Core, request: Request) -> Response:
 def readyz(core: Core, request: Request) -> Response:
     health.touch_store(core)
     return answer({"status": "ok"})
+
+
+def metrics(core: Core, request: Request) -> Response:
+    return Response(200, measures.exposition(core).encode(), CONTENT_TYPE)
 
 
 def problem(core: Core, request: Request) -> Response:

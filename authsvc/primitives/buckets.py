@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from authsvc.config.parse import Limit
 from authsvc.primitives.memory import make_room
+from authsvc.primitives.metrics import Counter, Metrics
 
 MEMORY_KEYS = 50_000
 
@@ -57,19 +59,26 @@ def refused(full_at: int, now: int, limit: Limit) -> Charge:
 class MemoryBuckets:
     """Buckets of this process alone, for what is too cheap to ask the store. Bounded: the oldest keys go first."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or Metrics()
         self._full_at: dict[tuple[str, str], int] = {}
 
     def charge(self, name: str, key: str, limit: Limit, now: int) -> Charge:
         # Two threads may both read before either writes, and so share a token: harmless for these limits.
         known = self._full_at.get((name, key), 0)
         taken = take(known, now, limit)
+        self._metrics.add((_counter(name, "refused" if taken is None else "allowed").step(),))
         if taken is None:
             self._full_at[name, key] = empty(known, now, limit)
             return refused(known, now, limit)
         make_room(self._full_at, MEMORY_KEYS)
         self._full_at[name, key] = taken
         return allowed(taken, now, limit)
+
+
+@cache
+def _counter(limit: str, outcome: str) -> Counter:
+    return Counter("limit_charges_total", limit=limit, outcome=outcome)
 
 
 def _seconds(milliseconds: int) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from weakref import WeakSet
 
+from authsvc.primitives.metrics import Metrics
 from authsvc.problems import Invalid, busy
 from authsvc.world import World
 
@@ -57,8 +58,9 @@ class Hasher:
     while; anyone beyond that gets `busy` at once, so that a flood of logins cannot take the threads from other requests.
     """
 
-    def __init__(self, world: World, cost: Cost, *, budget_mib: int) -> None:
+    def __init__(self, world: World, cost: Cost, *, budget_mib: int, metrics: Metrics | None = None) -> None:
         self._world = world
+        self._metrics = metrics or Metrics()
         self._cost = cost
         self.slots = max(1, min(budget_mib * 1024 // cost.memory_kib, os.cpu_count() or 1))
         self.admitted = self.slots + QUEUE_LENGTH
@@ -71,6 +73,8 @@ class Hasher:
         self._admitted = threading.Semaphore(self.admitted)
         self._running = threading.Semaphore(self.slots)
         self._threads: ThreadPoolExecutor | None = None
+        self._counting = threading.Lock()
+        self._inside = self._hashing = 0
         self._starting = threading.Lock()
 
     def hash(self, password: str) -> str:
@@ -106,6 +110,12 @@ class Hasher:
         """Whether the hash was made with other parameters than today's."""
         return not encoded.startswith(self._parameters())
 
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many hashes are running, and how many wait."""
+        with self._counting:
+            return self._hashing, self._inside - self._hashing
+
     def close(self) -> None:
         """End the threads. They start again when needed."""
         threads, self._threads = self._threads, None
@@ -123,16 +133,27 @@ class Hasher:
         """Do it on one of our threads, or say busy."""
         self._world.slow("password hashing")
         if not self._admitted.acquire(blocking=False):
+            self._metrics.count("hashes_refused_total", reason="queue_full")
             raise busy("the queue for password hashing is full")
+        self._note(inside=1)
         try:
             if not self._running.acquire(timeout=QUEUE_SECONDS):
+                self._metrics.count("hashes_refused_total", reason="waited_too_long")
                 raise busy("waited too long for password hashing")
+            self._note(running=1)
             try:
                 return self._pool().submit(work).result()
             finally:
+                self._note(running=-1)
                 self._running.release()
         finally:
+            self._note(inside=-1)
             self._admitted.release()
+
+    def _note(self, *, inside: int = 0, running: int = 0) -> None:
+        with self._counting:
+            self._inside += inside
+            self._hashing += running
 
     def _pool(self) -> ThreadPoolExecutor:
         """The threads of this process, started when first needed."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from authsvc.config.settings import Settings
 from authsvc.primitives.caps import holds as holds  # noqa: PLC0414 - one rule, also for who trusts our tokens
 from authsvc.problems import Problem
 
@@ -32,6 +33,7 @@ class Who:
     caller who proved a short while ago who they are. `known`: anyone, and the handler is told who, if it is somebody. `enrols`: open too
     for a caller who must have a second factor and has not shown one yet. `keys`: open to API keys too, which prove who they
     are each time anew. `limit`: what a route of such callers is charged to unless it says otherwise.
+    `open_if`: the settings may open the route to anyone.
     """
 
     name: str
@@ -44,6 +46,11 @@ class Who:
     cap: str | None = None
     keys: bool = False
     limit: str = "read"
+    open_if: Callable[[Settings], bool] | None = None
+
+    def under(self, settings: Settings) -> Who:
+        """Whom the route lets in where these settings hold."""
+        return ANYONE if self.open_if is not None and self.open_if(settings) else self
 
 
 class Presented(NamedTuple):
@@ -73,6 +80,9 @@ ANY_CALLER = Who("signed in, or an API key", enrols=True, keys=True)
 ENROLLING = Who("signed in", enrols=True)
 ENROLLING_LATELY = Who("signed in, lately", enrols=True, fresh=True)
 OWN_OR_AUDITOR = Who("signed in: own events; audit:read: all", keys=True)  # which of the two it is, the handler sees by the query
+MONITOR = Who(
+    "metrics:read; anyone where AUTHSVC_METRICS is open", cap="metrics:read", keys=True, limit="admin", open_if=lambda s: s.metrics_open
+)
 TOKEN_HOLDER = Who("holder of a token", signed_in=False, token=True)
 
 

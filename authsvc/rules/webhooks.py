@@ -21,7 +21,7 @@ PATIENCE_MS = 3 * 86_400_000
 LONGEST_WISH_SECONDS = 3_600  # of a receiver's own Retry-After
 OVERLAP_MS = 86_400_000  # how long the former secret signs too
 
-NAMES = frozenset(event.name for event in EVENTS)
+NAMES = frozenset(event.name for event in EVENTS if not event.counted_only)
 
 
 def is_known(pattern: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
 from authsvc.config.parse import Limit
 from authsvc.primitives.buckets import Charge, allowed, interval_ms, refused
@@ -27,17 +28,19 @@ DELETE FROM buckets WHERE (name, key) IN (SELECT name, key FROM buckets WHERE fu
 
 
 class Buckets:
-    """Table buckets."""
+    """Table buckets. `count` is told of each charge, and counts it once it is committed."""
 
-    def __init__(self, connection: sqlite3.Connection, keyring: Keyring) -> None:
+    def __init__(self, connection: sqlite3.Connection, keyring: Keyring, count: Callable[..., None]) -> None:
         self._connection = connection
         self._keyring = keyring
+        self._count = count
 
     def charge(self, name: str, key: str, limit: Limit, now: int) -> Charge:
         """Take one token from a bucket, if it has one."""
         cost = interval_ms(limit)
         row = {"name": name, "key": hidden(self._keyring, name, key), "now": now, "cost": cost, "window": cost * limit.burst}
         taken = self._connection.execute(_TAKE, row).fetchone()
+        self._count("limit_charges_total", limit=name, outcome="allowed" if taken else "refused")
         if taken is None:
             self._connection.execute(_EMPTY, row)  # after a clock that was set back it fills by today's
             (full_at,) = self._connection.execute(_STATE, row).fetchone()

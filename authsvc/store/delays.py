@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
 from authsvc.config.parse import Limit
 from authsvc.primitives.buckets import Charge
@@ -29,17 +30,19 @@ WHERE name = :name AND key = :key AND failures > 0
 
 
 class Delays:
-    """Table delays."""
+    """Table delays. `count` is told of each charge, and counts it once it is committed."""
 
-    def __init__(self, connection: sqlite3.Connection, keyring: Keyring) -> None:
+    def __init__(self, connection: sqlite3.Connection, keyring: Keyring, count: Callable[..., None]) -> None:
         self._connection = connection
         self._keyring = keyring
+        self._count = count
 
     def charge(self, name: str, key: str, limit: Limit, now: int) -> Charge:
         """Let one try through, if it need not wait; it counts as a failure until it turns out to be right. A refusal makes
         the wait no longer."""
         row = {"name": name, "key": hidden(self._keyring, name, key), "now": now, "kept": KEPT_MS}
         tried = self._connection.execute(_TRY, row).fetchone()
+        self._count("limit_charges_total", limit=name, outcome="allowed" if tried else "refused")
         if tried is None:
             failures, until = self._connection.execute(_STATE, row).fetchone()
             ends = blocked_until(until, failures, now, limit)

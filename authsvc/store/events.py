@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from authsvc.events import Cause, Event
@@ -32,17 +32,21 @@ Row = Mapping[str, Any]
 
 
 class Events:
-    """Table events."""
+    """Table events. `count` is told of each, and counts it once it is committed."""
 
-    def __init__(self, connection: sqlite3.Connection, keyring: Keyring, world: World) -> None:
+    def __init__(self, connection: sqlite3.Connection, keyring: Keyring, world: World, count: Callable[..., None]) -> None:
         self._connection = connection
         self._keyring = keyring
         self._world = world
+        self._count = count
 
     def record(
         self, event: Event, cause: Cause, *, subject: str | None = None, outcome: str = "success", data: Mapping[str, Any] | None = None
     ) -> None:
         """Write one event into the same transaction as what it tells of. `data` holds no secret and no personal data."""
+        self._count("events_total", event=event.name, outcome=outcome)
+        if event.counted_only:
+            return
         key = self._keyring.current
         row: dict[str, Any] = {
             "id": ids.new(ids.EVENT, self._world),

@@ -12,6 +12,7 @@ from pathlib import Path
 from authsvc import events
 from authsvc.config.settings import Settings
 from authsvc.primitives.keyring import Keyring
+from authsvc.primitives.metrics import Metrics
 from authsvc.problems import Refused
 from authsvc.store import keyfile
 from authsvc.store.migrations import migrate, migrations
@@ -66,7 +67,7 @@ class Presence:
         os.close(self._descriptor)
 
 
-def open_store(settings: Settings, world: World) -> tuple[Store, Keyring]:
+def open_store(settings: Settings, world: World, metrics: Metrics) -> tuple[Store, Keyring]:
     """The store, ready for use, and its keys. Raises Refused."""
     path = str(Path(settings.database).resolve())
     try:
@@ -82,7 +83,7 @@ def open_store(settings: Settings, world: World) -> tuple[Store, Keyring]:
         if isinstance(error, sqlite3.Error | OSError):
             raise Refused(f"cannot use the database {path}: {error}{_advice(error)}") from None
         raise
-    return Store(path, keys, world, on_close=presence.release), keys
+    return Store(path, keys, world, metrics, on_close=presence.release), keys
 
 
 def _prepare(path: str, presence: Presence, settings: Settings, world: World) -> Keyring:

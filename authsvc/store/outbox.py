@@ -121,6 +121,11 @@ class Outbox:
         ).fetchone()
         return row[0] if row else None
 
+    def waiting(self, kind: str, most: int) -> int:
+        """How many are still to be delivered, counted up to so many."""
+        open_ones = "SELECT 1 FROM outbox WHERE done_at IS NULL AND kind = :kind LIMIT :most"
+        return int(self._connection.execute(f"SELECT count(*) FROM ({open_ones}) o", {"kind": kind, "most": most}).fetchone()[0])
+
     def get(self, message_id: str) -> Message | None:
         row = self._connection.execute(f"SELECT {COLUMNS} FROM outbox WHERE id = :id", {"id": message_id}).fetchone()
         return Message._make(row) if row else None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from authsvc.primitives.keyring import Keyring
+from authsvc.primitives.metrics import Metrics
 from authsvc.problems import Refused, unavailable
 from authsvc.store.faults import meaning
 from authsvc.store.forking import Gate
@@ -55,8 +56,9 @@ def _set_up(connection: sqlite3.Connection, path: str) -> None:
 class Store:
     """One database file. Safe for threads, for several processes, and for a fork."""
 
-    def __init__(self, path: str, keyring: Keyring, world: World, *, on_close: Callable[[], None]) -> None:
+    def __init__(self, path: str, keyring: Keyring, world: World, metrics: Metrics, *, on_close: Callable[[], None]) -> None:
         self.path = path
+        self.metrics = metrics
         self._on_close = on_close
         self._keyring = keyring
         self._world = world
@@ -70,7 +72,7 @@ class Store:
         self._checked = float("-inf")
         self._readers: deque[Tx] = deque()  # those at rest: never more than there were readers at once
         self._gate = Gate(self._rest, self._renew)
-        self._writer = Writer(lambda: connect(self.path), self._check_file, self._world)
+        self._writer = Writer(lambda: connect(self.path), self._check_file, self._world, self.metrics)
 
     @property
     def held(self) -> bool:
@@ -100,6 +102,7 @@ class Store:
                 with self._writer.turn() as connection:
                     tx = Tx(connection, self._keyring, self._world)
                     yield tx
+                self.metrics.add(tx.counted)
                 if tx.has_work:
                     self._world.wake()
             except sqlite3.Error as error:

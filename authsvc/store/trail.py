@@ -137,6 +137,19 @@ class Trail:
             {"above": above, "through": through, "most": most},
         )
 
+    def count_of(self, actions: Collection[str], from_seq: int, most: int) -> int:
+        """How many rows of these names there are from this one on, counted up to so many; by index, name by name."""
+        found = 0
+        for action in actions:
+            rows = self._connection.execute(
+                "SELECT count(*) FROM (SELECT 1 FROM events WHERE action = :action AND seq >= :from_seq LIMIT :most) e",
+                {"action": action, "from_seq": from_seq, "most": most - found},
+            )
+            found += rows.fetchone()[0]
+            if found >= most:
+                break
+        return found
+
     def first(self) -> int | None:
         return self._number("SELECT min(seq) FROM events")
 

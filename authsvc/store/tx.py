@@ -6,9 +6,11 @@ import sqlite3
 from functools import cached_property
 
 from authsvc.primitives.keyring import Keyring
+from authsvc.primitives.metrics import Counter, Increment
 from authsvc.store.buckets import Buckets
 from authsvc.store.captchas import Captchas
 from authsvc.store.challenges import Challenges
+from authsvc.store.counts import Counts
 from authsvc.store.delays import Delays
 from authsvc.store.deliveries import Deliveries
 from authsvc.store.directory import Directory
@@ -41,6 +43,7 @@ class Tx:
         self._keyring = keyring
         self._world = world
         self.has_work = False  # whether somebody should be woken once this is committed
+        self.counted: list[Increment] = []  # what counts once this is committed
 
     def close(self) -> None:
         """Close the connection; only a reader's, which belongs to nobody else."""
@@ -64,7 +67,7 @@ class Tx:
 
     @cached_property
     def events(self) -> Events:
-        return Events(self._connection, self._keyring, self._world)
+        return Events(self._connection, self._keyring, self._world, self.count)
 
     @cached_property
     def trail(self) -> Trail:
@@ -76,11 +79,11 @@ class Tx:
 
     @cached_property
     def buckets(self) -> Buckets:
-        return Buckets(self._connection, self._keyring)
+        return Buckets(self._connection, self._keyring, self.count)
 
     @cached_property
     def delays(self) -> Delays:
-        return Delays(self._connection, self._keyring)
+        return Delays(self._connection, self._keyring, self.count)
 
     @cached_property
     def captchas(self) -> Captchas:
@@ -135,12 +138,20 @@ class Tx:
         return Readiness(self._connection)
 
     @cached_property
+    def counts(self) -> Counts:
+        return Counts(self._connection)
+
+    @cached_property
     def expired(self) -> Expired:
         return Expired(self._connection)
 
     @cached_property
     def stats(self) -> Stats:
         return Stats(self._connection)
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Count something, once this is committed."""
+        self.counted.append(Counter(name, **labels).step(amount))
 
     def note_work(self) -> None:
         """Wake those who deliver, once this is committed."""

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 
+from authsvc.primitives.metrics import Metrics
 from authsvc.problems import Problem, busy
 from authsvc.store.faults import meaning
 from authsvc.world import World
@@ -38,10 +39,11 @@ class Batch:
 class Writer:
     """Hands out turns at the writing connection."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], check: Callable[[], None], world: World) -> None:
+    def __init__(self, connect: Callable[[], sqlite3.Connection], check: Callable[[], None], world: World, metrics: Metrics) -> None:
         self._connect = connect
         self._check = check
         self._world = world
+        self._metrics = metrics
         self._connection: sqlite3.Connection | None = None
         self._turn = threading.Lock()
         self._batch: Batch | None = None  # the open transaction; touched only in one's turn
@@ -169,8 +171,11 @@ class Writer:
             connection.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001 - raised again in each caller of the batch
             self._roll_back()
+            self._metrics.count("store_commits_total", outcome="failed")
             batch.end(error)
         else:
+            self._metrics.count("store_commits_total", outcome="done")
+            self._metrics.observe("store_commit_transactions", batch.size)
             batch.end(None)
 
     def _roll_back(self) -> None:

@@ -14,7 +14,10 @@ from authsvc.__main__ import main
 README = Path(authsvc.__file__).parent.parent / "README.md"
 
 
-@pytest.mark.parametrize(("name", "arguments"), [("settings", ["config", "--markdown"]), ("routes", ["routes", "--markdown"])])
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [(name, [command, "--markdown"]) for name, command in (("settings", "config"), ("routes", "routes"), ("metrics", "metrics"))],
+)
 def test_a_table_of_the_readme_is_the_output_of_its_command(
     name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

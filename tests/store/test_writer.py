@@ -14,6 +14,7 @@ import pytest
 from authsvc import events
 from authsvc.app import App
 from authsvc.events import Cause
+from authsvc.primitives.metrics import Metrics
 from authsvc.problems import Problem
 from authsvc.store import writer as writers
 from authsvc.store.tx import Tx
@@ -246,7 +247,7 @@ def test_a_commit_that_the_disk_refuses_is_unavailable(tmp_path: Path, broken: t
         made.append(sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0, factory=Breaking))
         return made[-1]
 
-    writer = Writer(connect, lambda: None, FakeWorld())
+    writer = Writer(connect, lambda: None, FakeWorld(), Metrics())
     with writer.turn() as connection:
         connection.execute("INSERT INTO readiness (only_row, checked_at) VALUES (1, 1)")
     made[-1].broken = broken
