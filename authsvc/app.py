@@ -18,6 +18,7 @@ from authsvc.primitives.buckets import MemoryBuckets
 from authsvc.primitives.jws import HS256
 from authsvc.primitives.jwts import AccessTokens
 from authsvc.primitives.keypairs import has_crypto
+from authsvc.primitives.log_forms import FORMS
 from authsvc.primitives.metrics import Metrics
 from authsvc.primitives.passwords import Cost, Hasher
 from authsvc.problems import Refused
@@ -60,6 +61,7 @@ class App:
 
 def assemble(settings: Settings, world: World) -> Core:
     """All parts, connected. Raises Refused when something that a start needs is missing or wrong."""
+    world.log_form = FORMS[settings.log]
     slots = Slots(threads=settings.threads)
     offered = providers(settings, world, slots)
     if settings.jwt_alg != HS256 and not has_crypto():

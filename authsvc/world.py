@@ -7,18 +7,67 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from ssl import SSLContext
+
+
+INFO = "info"
+WARNING = "warning"  # something was refused or put off for a reason that whoever runs this may want to know
+ERROR = "error"  # a fault of ours
+
+
+class Trace(NamedTuple):
+    """A trace that other services follow too."""
+
+    id: str
+    flags: int
+
+
+class Errand(Protocol):
+    """The request that a thread works for: its ids are in every line of the log meanwhile."""
+
+    id: str
+    trace: Trace | None
+
+
+class Working:
+    """A thread works for a request, as long as this lasts. A class, since it stands in the way of every request."""
+
+    __slots__ = ("_errand", "_mine")
+
+    def __init__(self, mine: threading.local, errand: Errand) -> None:
+        self._mine = mine
+        self._errand = errand
+
+    def __enter__(self) -> None:
+        self._mine.errand = self._errand
+
+    def __exit__(self, *_: object) -> None:
+        self._mine.errand = None
+
+
+# What becomes of an entry: its level, message, event or None, fields, and what the thread works for.
+LogForm = Callable[["World", str, str, str | None, Mapping[str, Any]], str]
+
+
+def as_text(world: World, level: str, message: str, event: str | None, fields: Mapping[str, Any]) -> str:  # noqa: ARG001 - a LogForm
+    """For people: the message, behind the id of the request that it belongs to."""
+    if event is not None or (errand := world.errand) is None:
+        return message
+    return f"{errand.id}: {message}"
 
 
 class World:
     """What the process takes from outside itself."""
 
     def __init__(self) -> None:
+        self.log_form: LogForm = as_text  # app.py sets the one that is wanted
+        self._mine = threading.local()
         self.renew()
 
     def now(self) -> int:
@@ -70,8 +119,21 @@ class World:
         """TLS over a connection, to a peer that proves this name by the machine's trusted certificates. Raises OSError."""
         return _trusting().wrap_socket(connected, server_hostname=host)
 
-    def log(self, line: str) -> None:
-        """One line to standard error, whole even when several threads log at once."""
+    @property
+    def errand(self) -> Errand | None:
+        """The request that this thread works for, if it is one's."""
+        return getattr(self._mine, "errand", None)
+
+    def working_for(self, errand: Errand) -> Working:
+        """So that nobody has to hand the request's ids down to whoever logs, or calls another service."""
+        return Working(self._mine, errand)
+
+    def log(self, message: str, level: str = INFO, *, event: str | None = None, **fields: Any) -> None:
+        """One entry of the log, in the form that is wanted. An event says all by its fields; its message is for people."""
+        self.write(self.log_form(self, level, message, event, fields))
+
+    def write(self, line: str) -> None:
+        """One line to standard error, whole even when several threads write at once."""
         with suppress(OSError, ValueError, AttributeError):  # nobody listens: no reason to fail a request
             sys.stderr.write(line + "\n")
             sys.stderr.flush()

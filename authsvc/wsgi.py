@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable
-from functools import cache
 from typing import Any
 
 from authsvc.access_log import AccessLog
@@ -17,9 +16,10 @@ from authsvc.http.response import PUBLIC, STATUS_LINES, Response, Streamed, chal
 from authsvc.http.router import Router
 from authsvc.pages.browser import problem_page
 from authsvc.primitives import apikeys
-from authsvc.primitives.metrics import Counter, Histogram
+from authsvc.primitives.metrics import Cell, Histogram
 from authsvc.problems import Problem
 from authsvc.routes import Route
+from authsvc.world import ERROR, WARNING
 
 WELL_KNOWN = "/.well-known/"
 # Labels have few values, whatever strangers send.
@@ -40,11 +40,17 @@ class Wsgi:
         self._mount = core.settings.public_url.path
         self._origins = Origins(core.settings.public_url.origin, core.settings.app_origins)
         self._admission = Admission(core, self._origins)
-        self._access_log = AccessLog(core.world, as_json=core.settings.log == "json")
+        self._access_log = AccessLog(core.world)
+        self._series: dict[tuple[str, str, int], tuple[Cell, Histogram]] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        started = self._core.world.monotonic()
-        request = Request(environ, request_id(environ, self._core.world.random_bytes))
+        world = self._core.world
+        started = world.monotonic()
+        request = Request(environ, request_id(environ, world.random_bytes))
+        with world.working_for(request):
+            return self._answer(request, start_response, started)
+
+    def _answer(self, request: Request, start_response: StartResponse, started: float) -> Iterable[bytes]:
         route, response = self._guarded(request)
         streamed = self._streamed(request, route, response, started) if response.stream is not None else None
         start_response(STATUS_LINES[response.status], self._headers(request, response))
@@ -58,20 +64,37 @@ class Wsgi:
 
     def _streamed(self, request: Request, route: Route | None, response: Response, started: float) -> Streamed:
         """The body of a streamed answer; it is counted, and logged, when it ends."""
-        core = self._core
-        return Streamed(
-            response.stream or iter(()),
-            lambda: core.world.log(f"{request.id}: the stream broke off\n{traceback.format_exc()}"),
-            lambda: self._ended(request, route, response, started),
-        )
+        world = self._core.world
+
+        def broke_off() -> None:  # a host reads the body when this thread has long gone on
+            with world.working_for(request):
+                world.log(f"the stream broke off\n{traceback.format_exc()}", ERROR)
+
+        def ended() -> None:
+            with world.working_for(request):
+                self._ended(request, route, response, started)
+
+        return Streamed(response.stream or iter(()), broke_off, ended)
 
     def _ended(self, request: Request, route: Route | None, response: Response, started: float) -> None:
         """Count the request, and tell the log of it: the one place for both."""
         seconds = self._core.world.monotonic() - started
         pattern = route.path if route else NO_ROUTE
         method = request.method if request.method in METHODS else OTHER_METHOD
-        self._core.metrics.add((_requests(method, pattern, response.status).step(), *_durations(pattern).step(seconds)))
+        series = (method, pattern, response.status)
+        requests, durations = self._series.get(series) or self._new_series(*series)
+        with self._core.metrics.lock:
+            requests.value += 1
+            durations.bucket(seconds).value += 1
+            durations.sum.value += seconds
         self._access_log.write(request, route, response, seconds)
+
+    def _new_series(self, method: str, route: str, status: int) -> tuple[Cell, Histogram]:
+        """Where requests of one kind are counted; kept, since it happens with every one of them."""
+        metrics = self._core.metrics
+        requests = metrics.counter("http_requests_total", method=method, route=route, status=str(status))
+        made = self._series[method, route, status] = (requests, metrics.histogram("http_request_duration_seconds", route=route))
+        return made
 
     def is_quick(self, method: str, path: str, authorization: str | None = None) -> bool:
         """Whether the route of this path never waits. A path that is no route may be one after the host has cleaned it; the
@@ -92,12 +115,12 @@ class Wsgi:
             return route, self._as_asked(request, route)
         except Problem as problem:
             if problem.reason:
-                self._core.world.log(f"{request.id}: {problem.code}: {problem.reason}")
+                self._core.world.log(f"{problem.code}: {problem.reason}", WARNING)
             if route is None and wants_page(request.environ):
                 return route, problem_page(self._core, request, problem)
             return route, refusal(problem, self._base_url, request.id)
         except Exception:  # noqa: BLE001 - the last resort: whatever it is, the caller gets an answer and the log the fault
-            self._core.world.log(f"{request.id}: internal error\n{traceback.format_exc()}")
+            self._core.world.log(f"internal error\n{traceback.format_exc()}", ERROR)
             return route, refusal(Problem("internal"), self._base_url, request.id)
 
     def _as_asked(self, request: Request, route: Route) -> Response:
@@ -108,7 +131,7 @@ class Wsgi:
             response = self._admission.answer(request, route)
         except Problem as problem:
             if problem.reason:
-                self._core.world.log(f"{request.id}: {problem.code}: {problem.reason}")
+                self._core.world.log(f"{problem.code}: {problem.reason}", WARNING)
             refused = route.page.refused(self._core, request, problem)
             if refused.status == 401:
                 refused.headers.append(("WWW-Authenticate", challenge(problem.code)))
@@ -135,16 +158,6 @@ class Wsgi:
             if response.stream is None:
                 headers.append(("Content-Length", str(len(response.body))))
         return headers
-
-
-@cache
-def _requests(method: str, route: str, status: int) -> Counter:
-    return Counter("http_requests_total", method=method, route=route, status=str(status))
-
-
-@cache
-def _durations(route: str) -> Histogram:
-    return Histogram("http_request_duration_seconds", route=route)
 
 
 def _shows_key(request: Request) -> bool:

@@ -59,7 +59,7 @@ class Quiet(World):
         super().__init__()
         self._file = file
 
-    def log(self, line: str) -> None:
+    def write(self, line: str) -> None:
         self._file.write(line + "\n")
         self._file.flush()
 

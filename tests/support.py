@@ -46,7 +46,7 @@ class FakeWorld(World):
     def slow(self, act: str) -> None:
         assert self.app is None or not self.app.core.store.held, f"{act} inside a write block"
 
-    def log(self, line: str) -> None:
+    def write(self, line: str) -> None:
         with self._lock:
             self.lines.append(line)
 

@@ -18,6 +18,7 @@ from waitress.task import ThreadedTaskDispatcher
 from authsvc.app import App
 from authsvc.config.settings import Settings
 from authsvc.problems import Refused
+from authsvc.world import ERROR, WARNING, World
 
 DRAIN_SECONDS = 10.0
 LINGER_SECONDS = 0.25  # of quiet before the end: a client may be sending on a connection that it thinks is open
@@ -80,11 +81,23 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         super().service()
 
 
+class Forwarding(logging.Handler):
+    """What waitress logs goes where all else goes, in the same form."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(logging.WARNING)
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._world.log(f"server: {self.format(record)}", ERROR if record.levelno >= logging.ERROR else WARNING)
+
+
 class Server:
     """One listening server."""
 
     def __init__(self, app: App, settings: Settings) -> None:
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a full queue is answered with busy, not logged
+        logging.getLogger("waitress").handlers = [Forwarding(app.core.world)]
         self._world = app.core.world
         self._settings = settings
         self._stop = False

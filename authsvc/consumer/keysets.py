@@ -13,7 +13,7 @@ from authsvc.config.parse import url as base_url
 from authsvc.consumer.claims import Unverifiable
 from authsvc.http.outbound import Answered, Call, Unreachable, call
 from authsvc.primitives.jws import HS256, TokenKey
-from authsvc.world import World
+from authsvc.world import WARNING, World
 
 SECONDS = 5.0  # of one fetch
 LEAST_FRESH, USUAL_FRESH, MOST_FRESH = 60.0, 300.0, 3_600.0  # seconds that a set is believed, whatever its headers say
@@ -84,7 +84,7 @@ class FetchedKeys:
             self._fresh_for = _freshness(answered)
             self._fetched_at = self._world.monotonic()
         except (Unreachable, ValueError, RecursionError) as error:
-            self._world.log(f"warning: no keys from {self._url}: {error}")
+            self._world.log(f"warning: no keys from {self._url}: {error}", WARNING)
         finally:
             self._tried_at = self._world.monotonic()
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from authsvc.http.outbound import Call, Unreachable, call
-from authsvc.world import World
+from authsvc.world import WARNING, World
 
 SESSION_ENDED = ("session.revoked", "session.reuse_detected")
 # After these, older tokens of the account do not count. The new ones that its owner gets do.
@@ -73,7 +73,7 @@ class Revocations:
             try:
                 self.poll()
             except OSError as error:
-                self._world.log(f"warning: no events from {self._url}: {error}")
+                self._world.log(f"warning: no events from {self._url}: {error}", WARNING)
             self._stopped.wait(seconds)
 
     def _page(self) -> tuple[list[Any], str]:

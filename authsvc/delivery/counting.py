@@ -7,7 +7,7 @@ import traceback
 from authsvc.problems import Problem
 from authsvc.store import counts
 from authsvc.store.sqlite import Store
-from authsvc.world import World
+from authsvc.world import ERROR, World
 
 SECONDS = 5.0
 
@@ -29,7 +29,7 @@ class Counting:
         except Problem:
             pass
         except Exception:  # noqa: BLE001 - whatever it was, counting goes on
-            self._world.log(f"counting: {traceback.format_exc()}")
+            self._world.log(f"counting: {traceback.format_exc()}", ERROR)
         return 0
 
     def run(self) -> None:

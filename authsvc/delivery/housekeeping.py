@@ -13,7 +13,7 @@ from authsvc.problems import Problem
 from authsvc.store import erasures
 from authsvc.store.expiry import EXPIRIES, Expiry
 from authsvc.store.sqlite import Store
-from authsvc.world import World
+from authsvc.world import ERROR, WARNING, World
 
 ROWS_PER_BATCH = 500  # of one write block, so that requests get their turn
 BATCHES_PER_RUN = 20
@@ -89,15 +89,15 @@ class Housekeeping:
                 if not done or self._stopping:
                     break
         except Problem as problem:  # the store is busy or away
-            self._failed(chore, f"{problem.code}: {problem.reason}")
+            self._failed(chore, f"{problem.code}: {problem.reason}", WARNING)
         except Exception:  # noqa: BLE001 - a fault in one chore keeps nobody from the others
-            self._failed(chore, traceback.format_exc())
+            self._failed(chore, traceback.format_exc(), ERROR)
         return rows
 
-    def _failed(self, chore: Chore, why: str) -> None:
+    def _failed(self, chore: Chore, why: str, level: str) -> None:
         chore.done_at = self._world.now()
         self._store.metrics.count("housekeeping_batches_total", chore=chore.name, outcome="failed")
-        self._world.log(f"housekeeping: {chore.name}: {why}")
+        self._world.log(f"housekeeping: {chore.name}: {why}", level)
 
     def _seal(self) -> int:
         made = sealing.seal(self._store, self._keyring, self._world.now())

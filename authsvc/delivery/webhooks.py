@@ -26,7 +26,7 @@ from authsvc.store.sqlite import Store
 from authsvc.store.trail import LAST
 from authsvc.store.tx import Tx
 from authsvc.store.webhooks import LEASE_MS, Webhook
-from authsvc.world import World
+from authsvc.world import ERROR, WARNING, World
 
 TURN_MS = 20_000  # no delivery begins later in a turn; with posting.SECONDS less than a lease
 EVENTS_PER_TURN = 20
@@ -75,9 +75,9 @@ class WebhookWorker:
             try:
                 tried = self.run_once()
             except Problem as problem:
-                self._world.log(f"webhooks: {problem.code}: {problem.reason}")
+                self._world.log(f"webhooks: {problem.code}: {problem.reason}", WARNING)
             except Exception:  # noqa: BLE001 - whatever it was, the next turn may do better
-                self._world.log(f"webhooks: {traceback.format_exc()}")
+                self._world.log(f"webhooks: {traceback.format_exc()}", ERROR)
             if not tried and not self._stopping:
                 seen = self._world.wait_for_work(seen, REST_SECONDS)
 
@@ -113,9 +113,9 @@ class WebhookWorker:
         try:
             return self._turn(webhook)
         except Problem as problem:
-            self._world.log(f"webhooks: {webhook.id}: {problem.code}: {problem.reason}")
+            self._world.log(f"webhooks: {webhook.id}: {problem.code}: {problem.reason}", WARNING)
         except Exception:  # noqa: BLE001
-            self._world.log(f"webhooks: {webhook.id}: {traceback.format_exc()}")
+            self._world.log(f"webhooks: {webhook.id}: {traceback.format_exc()}", ERROR)
         return 0
 
     def _turn(self, webhook: Webhook) -> int:

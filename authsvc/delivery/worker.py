@@ -13,7 +13,7 @@ from authsvc.problems import Problem
 from authsvc.rules.retries import delay_ms
 from authsvc.store.outbox import DEAD, Message
 from authsvc.store.sqlite import Store
-from authsvc.world import World
+from authsvc.world import ERROR, WARNING, World
 
 _PERSONAL = re.compile(r"\S*@\S*|\+?[0-9]{6,}")
 
@@ -73,7 +73,7 @@ class Worker:
                 if self._stopping:
                     break
         except Exception as error:  # noqa: BLE001 - a fault of ours delays these messages and no others
-            self._world.log(f"delivery: {traceback.format_exc()}")
+            self._world.log(f"delivery: {traceback.format_exc()}", ERROR)
             for message in left.values():
                 self._note(Ended(message, None, f"internal error: {type(error).__name__}"))
         else:
@@ -88,9 +88,9 @@ class Worker:
             try:
                 handled = self.run_once()
             except Problem as problem:  # the store is busy or away; it comes back, or the operator does
-                self._world.log(f"delivery: {problem.code}: {problem.reason}")
+                self._world.log(f"delivery: {problem.code}: {problem.reason}", WARNING)
             except Exception:  # noqa: BLE001 - whatever it was, the next message may do better
-                self._world.log(f"delivery: {traceback.format_exc()}")
+                self._world.log(f"delivery: {traceback.format_exc()}", ERROR)
             if not handled and not self._stopping:
                 seen = self._world.wait_for_work(seen, self._rest_seconds())
 
@@ -123,7 +123,7 @@ class Worker:
                 data = {"delivery_id": message.id, "kind": message.kind, "error": _impersonal(ended.error or "")}
                 tx.events.record(events.DELIVERY_FAILED, SYSTEM, subject=message.user_id, outcome="failure", data=data)
         if ended.error:
-            self._world.log(f"delivery: {message.id} ({message.kind}): {outcome or 'put off'}: {ended.error}")
+            self._world.log(f"delivery: {message.id} ({message.kind}): {outcome or 'put off'}: {ended.error}", WARNING)
 
     def _rest_seconds(self) -> float:
         try:

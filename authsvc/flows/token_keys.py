@@ -13,7 +13,7 @@ from authsvc.primitives.keyring import Keyring
 from authsvc.problems import Problem, unavailable
 from authsvc.store.signing_keys import CURRENT, SigningKey
 from authsvc.store.sqlite import Store
-from authsvc.world import World
+from authsvc.world import WARNING, World
 
 LOOK_SECONDS = 2.0  # how long a key that somebody else took away may still verify here
 NEVER = float("-inf")
@@ -116,5 +116,5 @@ class LiveKeys:
             reason = "its seal is not ours"
         if row.kid not in self._told:
             self._told.add(row.kid)
-            self._world.log(f"warning: the signing key {row.kid} cannot be used: {reason}")
+            self._world.log(f"warning: the signing key {row.kid} cannot be used: {reason}", WARNING)
         return None

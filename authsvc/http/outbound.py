@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import authsvc
 from authsvc.config.parse import DEFAULT_PORTS
+from authsvc.http import tracing
 from authsvc.world import World
 
 SECONDS = 10.0
@@ -78,7 +79,13 @@ def _exchange(world: World, wanted: Call, address: str | None, deadline: float) 
         connection = http.client.HTTPConnection(host, port)
         connection.sock = _Timed(world, channel, deadline)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        headers = {"Host": parts.netloc.rpartition("@")[2], "Accept-Encoding": "identity", "Connection": "close", **wanted.headers}
+        headers = {
+            "Host": parts.netloc.rpartition("@")[2],
+            "Accept-Encoding": "identity",
+            "Connection": "close",
+            **tracing.headers(world),
+            **wanted.headers,
+        }
         connection.request(wanted.method, path, wanted.body or None, headers)
         answer = connection.getresponse()
         body = _read(answer, wanted)

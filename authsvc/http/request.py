@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from authsvc.http import cookies
+from authsvc.http import cookies, tracing
 from authsvc.http.body import FORM, media_type
 from authsvc.problems import Problem, ambiguous
 
@@ -39,12 +39,14 @@ class Request:
         "params",
         "query",
         "token",
+        "trace",
     )
 
     def __init__(self, environ: Mapping[str, Any], request_id: str) -> None:
         self.environ = environ
         self.method = _method(environ)
         self.id = request_id
+        self.trace = tracing.parse(environ.get("HTTP_TRACEPARENT"))
         self.client = ""
         self.params: Mapping[str, str] = {}
         self.given: dict[str, Any] = {}  # the body as it was sent, for a form that is shown again

@@ -64,29 +64,9 @@ Key = tuple[str, tuple[str, ...], str]  # name, values of the labels, and the pa
 Increment = tuple[Key, float]
 
 
-class Counter:
-    """One series of a counter, made once where it is counted often. Raises LookupError for what is not in the table: a fault
-    of ours."""
-
-    def __init__(self, name: str, **labels: str) -> None:
-        self._key: Key = (name, _values(name, COUNTER, labels), "")
-
-    def step(self, amount: float = 1) -> Increment:
-        return self._key, amount
-
-
-class Histogram:
-    """One series of a histogram, likewise."""
-
-    def __init__(self, name: str, **labels: str) -> None:
-        values = _values(name, HISTOGRAM, labels)
-        self._bounds = METRICS[name].buckets
-        self._buckets: list[Key] = [(name, values, text) for text in bounds(METRICS[name])]
-        self._sum: Key = (name, values, SUM)
-
-    def step(self, value: float) -> tuple[Increment, Increment]:
-        """One value: the lowest bucket whose bound is not below it, and the sum."""
-        return (self._buckets[bisect_left(self._bounds, value)], 1), (self._sum, value)
+def increment(name: str, amount: float, labels: Mapping[str, str]) -> Increment:
+    """One step of a counter. Raises LookupError for what is not in the table: a fault of ours."""
+    return (name, _values(name, COUNTER, labels), ""), amount
 
 
 def bounds(metric: Metric) -> list[str]:
@@ -101,43 +81,93 @@ def _values(name: str, kind: str, labels: Mapping[str, str]) -> tuple[str, ...]:
     return tuple([labels[label] for label in metric.labels])
 
 
+class Cell:
+    """One number. Whoever counts often keeps it, and adds to it by `Metrics.step` or under the registry's lock."""
+
+    __slots__ = ("key", "value")
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.value = 0.0
+
+
+class Histogram:
+    """The cells of one histogram's series."""
+
+    __slots__ = ("_bounds", "_buckets", "sum")
+
+    def __init__(self, bounds: tuple[float, ...], buckets: list[Cell], total: Cell) -> None:
+        self._bounds = bounds
+        self._buckets = buckets
+        self.sum = total
+
+    def bucket(self, value: float) -> Cell:
+        """The lowest one whose bound is not below the value."""
+        return self._buckets[bisect_left(self._bounds, value)]
+
+
 class Metrics:
     """What this process has counted and not yet added to the store's sums. Safe for threads and for a fork: what a parent
     has counted is the parent's to tell."""
 
     def __init__(self) -> None:
-        self._start()
+        self.lock = threading.Lock()
+        self._cells: dict[Key, Cell] = {}
         _registries.add(self)
 
-    def _start(self) -> None:
-        """Everything that belongs to one process."""
-        self._lock = threading.Lock()
-        self._pending: dict[Key, float] = {}
+    def renew(self) -> None:
+        """In a child, after a fork. Whoever keeps a cell goes on with it."""
+        self.lock = threading.Lock()
+        for cell in self._cells.values():
+            cell.value = 0
+
+    def counter(self, name: str, **labels: str) -> Cell:
+        """The cell of one series. Raises LookupError as `increment` does."""
+        return self._cell(increment(name, 0, labels)[0])
+
+    def histogram(self, name: str, **labels: str) -> Histogram:
+        values, metric = _values(name, HISTOGRAM, labels), METRICS[name]
+        buckets = [self._cell((name, values, bound)) for bound in bounds(metric)]
+        return Histogram(metric.buckets, buckets, self._cell((name, values, SUM)))
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
-        self.add((Counter(name, **labels).step(amount),))
+        self.step(self.counter(name, **labels), amount)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
-        self.add(Histogram(name, **labels).step(value))
+        histogram = self.histogram(name, **labels)
+        with self.lock:
+            histogram.bucket(value).value += 1
+            histogram.sum.value += value
+
+    def step(self, cell: Cell, amount: float = 1) -> None:
+        with self.lock:
+            cell.value += amount
 
     def add(self, increments: Iterable[Increment]) -> None:
         """Count several things at once."""
-        with self._lock:
-            pending = self._pending
-            for key, amount in increments:
-                pending[key] = pending.get(key, 0) + amount
+        for key, amount in increments:
+            self.step(self._cell(key), amount)
 
     def take(self) -> dict[Key, float]:
         """What has been counted; whoever takes it adds it to the sums, or gives it back by `add`."""
-        with self._lock:
-            taken, self._pending = self._pending, {}
+        with self.lock:
+            taken = {key: cell.value for key, cell in self._cells.items() if cell.value}
+            for cell in self._cells.values():
+                cell.value = 0
         return taken
 
     @property
     def has_news(self) -> bool:
         """Whether there is something that is worth a write of its own."""
-        with self._lock:
-            return any(not METRICS[name].minor for name, _, _ in self._pending)
+        with self.lock:
+            return any(cell.value and not METRICS[cell.key[0]].minor for cell in self._cells.values())
+
+    def _cell(self, key: Key) -> Cell:
+        cell = self._cells.get(key)
+        if cell is None:
+            with self.lock:
+                cell = self._cells.setdefault(key, Cell(key))
+        return cell
 
 
 _registries: WeakSet[Metrics] = WeakSet()
@@ -145,7 +175,7 @@ _registries: WeakSet[Metrics] = WeakSet()
 
 def _renew_all() -> None:
     for registry in list(_registries):
-        registry._start()
+        registry.renew()
 
 
 os.register_at_fork(after_in_child=_renew_all)

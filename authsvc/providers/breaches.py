@@ -6,7 +6,7 @@ from authsvc.http.outbound import AGENT, Call, Unreachable, call
 from authsvc.http.slots import Slots
 from authsvc.primitives import breaches
 from authsvc.problems import Problem
-from authsvc.world import World
+from authsvc.world import WARNING, World
 
 SECONDS = 2.0  # of the whole call: somebody waits to register
 MAX_BYTES = 262_144  # padding brings an answer to 1,000 lines of 40 bytes; a prefix that many passwords share has more
@@ -47,4 +47,4 @@ class Breaches:
         now = self._world.now()
         if self._told is None or not 0 <= now - self._told < TELL_MS:
             self._told = now
-            self._world.log(f"warning: the breach check was not done: {why}")
+            self._world.log(f"warning: the breach check was not done: {why}", WARNING)

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from authsvc.http.outbound import AGENT, Answered, Call, Unreachable, call
 from authsvc.problems import Problem
-from authsvc.world import World
+from authsvc.world import WARNING, World
 
 SECONDS = 10.0  # of all calls that one request makes
 MAX_BYTES = 262_144  # key sets of large providers have tens of kilobytes
@@ -59,7 +59,7 @@ class Calls:
         except (ValueError, RecursionError):
             value = None
         if answered.status in withheld:
-            self._world.log(f"oauth: {self._provider}: {place}: {answered.status} {gist(value)}")
+            self._world.log(f"oauth: {self._provider}: {place}: {answered.status} {gist(value)}", WARNING)
             return None, answered
         if not answered.ok or value is None:
             raise self.failed(f"{place}: {answered.status} {gist(value)}")

@@ -14,7 +14,7 @@ from authsvc.config import parse
 from authsvc.config.settings import Settings
 from authsvc.primitives.keyring import Key, Keyring, Ring
 from authsvc.problems import Refused
-from authsvc.world import World
+from authsvc.world import WARNING, World
 
 SECRET_BYTES = 32
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -74,7 +74,7 @@ class KeyFile:
             return Ring(_as_bytes([*self.secrets(), *self._settings.secret_key_previous]), now)
         except Refused as refused:
             if self._told != now:
-                self._world.log(f"warning: {refused}; going on with the keys that were read before")
+                self._world.log(f"warning: {refused}; going on with the keys that were read before", WARNING)
             self._told = now
             return None
 
@@ -138,7 +138,7 @@ class KeyFile:
         advice = f"the key file {self.path} can be read by others (mode {mode:04o}); run: chmod 600 {self.path}"
         if not self._settings.workbench:
             raise Refused(advice)
-        self._world.log(f"warning: {advice}")
+        self._world.log(f"warning: {advice}", WARNING)
 
 
 def _parsed(content: str) -> list[str]:

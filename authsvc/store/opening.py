@@ -18,7 +18,7 @@ from authsvc.store import keyfile
 from authsvc.store.migrations import migrate, migrations
 from authsvc.store.sqlite import Store, connect
 from authsvc.store.tx import Tx
-from authsvc.world import World
+from authsvc.world import WARNING, World
 
 LOCK_TIMEOUT_MS = 30_000  # a start may have to wait for another process's migration
 MARK = b"A database of authsvc lies beside this file.\n"
@@ -127,7 +127,7 @@ def _has_log(path: str) -> bool:
 
 def _check_whole(connection: sqlite3.Connection, path: str, world: World) -> None:
     """SQLite recovers by itself after a crash; this finds what a broken disk did to the file."""
-    world.log("store: the last stop was not clean; checking the database")
+    world.log("store: the last stop was not clean; checking the database", WARNING)
     found = [line for (line,) in connection.execute("PRAGMA quick_check(3)")]
     if found != ["ok"]:
         raise Refused(f"the database {path} is damaged: {'; '.join(found)}. Restore it from a backup")

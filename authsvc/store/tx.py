@@ -6,7 +6,7 @@ import sqlite3
 from functools import cached_property
 
 from authsvc.primitives.keyring import Keyring
-from authsvc.primitives.metrics import Counter, Increment
+from authsvc.primitives.metrics import Increment, increment
 from authsvc.store.buckets import Buckets
 from authsvc.store.captchas import Captchas
 from authsvc.store.challenges import Challenges
@@ -151,7 +151,7 @@ class Tx:
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Count something, once this is committed."""
-        self.counted.append(Counter(name, **labels).step(amount))
+        self.counted.append(increment(name, amount, labels))
 
     def note_work(self) -> None:
         """Wake those who deliver, once this is committed."""

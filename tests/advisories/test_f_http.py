@@ -530,7 +530,7 @@ def test_e5_one_request_is_one_clean_line(tmp_path: Path, form: str) -> None:
             assert len(line) < 400
             assert "forged" not in line
             if form == "json":
-                assert list(json.loads(line)) == ["at", "status", "method", "route", "ms", "ip", "user", "request_id"]
+                assert list(json.loads(line)) == ["ts", "level", "event", "request_id", "status", "method", "route", "ms", "ip", "caller"]
                 assert json.loads(line)["status"] == answer.status
             else:
                 assert len(line.split(" ")) == 8

@@ -89,7 +89,7 @@ class Clock(World):
         """Let time pass."""
         self.ahead += round(seconds * 1000)
 
-    def log(self, line: str) -> None:
+    def write(self, line: str) -> None:
         self.lines.append(line)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import stat
@@ -99,6 +100,22 @@ def test_a_served_request_is_answered_and_logged_without_its_path(cli: Cli) -> N
     assert "401 GET /user/:user_id" in log
     assert "404 - -" in log
     assert not any(word in log for word in ("secretpath", "hunter2"))
+
+
+def test_as_json_every_line_is_one_object(cli: Cli) -> None:
+    """From the first line to the last, mail on the console too; requests have their members, and still no path."""
+    with cli.serving(AUTHSVC_LOG="json") as server:
+        assert server.call("POST", "/register", {"email": "a@example.com", "password": KEY, "options": {"sendEmail": True}})[0] == 201
+        assert server.call("GET", "/nothing/secretpath?token=hunter2")[0] == 404
+        server.process.terminate()
+        _, log = server.process.communicate(timeout=PATIENCE_SECONDS)
+
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert all(list(line)[:2] == ["ts", "level"] and ("message" in line) is not ("event" in line) for line in lines)
+    assert [(line["status"], line["route"]) for line in lines if line.get("event") == "request"][-2:] == [(201, "/register"), (404, "-")]
+    assert [line["message"] for line in lines if "message" in line][-1] == "authsvc stops: finishing running requests"
+    assert [line for line in lines if line.get("message", "").startswith("--- mail to a@example.com")]
+    assert not any(word in log for word in ("secretpath", "hunter2", KEY))
 
 
 @pytest.mark.parametrize("sink", ["closed pipe", "full disk"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from authsvc.primitives.exposition import PREFIX, render
-from authsvc.primitives.metrics import COUNTER, GAUGE, HISTOGRAM, METRICS, SUM, Counter, Histogram, Key, Metrics
+from authsvc.primitives.metrics import COUNTER, GAUGE, HISTOGRAM, METRICS, SUM, Key, Metrics, increment
 from tests.support import together
 
 ROUTE = "http_request_duration_seconds"
@@ -100,9 +100,9 @@ def test_any_label_value_comes_back_as_it_was(counted: dict[tuple[str, str], int
 @given(st.lists(st.floats(0, 100), max_size=30))
 def test_a_histogram_counts_each_value_at_its_bound_and_above(values: list[float]) -> None:
     """`le` means less or equal: every bucket has the values up to its bound, the last one all, and the sum is theirs."""
-    metrics, series = Metrics(), Histogram(ROUTE, route="/login")
+    metrics = Metrics()
     for value in values:
-        metrics.add(series.step(value))
+        metrics.observe(ROUTE, value, route="/login")
     found = read(render(metrics.take()))
     route = ("route", "/login")
     if not values:
@@ -162,7 +162,7 @@ def test_what_was_taken_can_be_given_back() -> None:
     assert metrics.take() == {}
     metrics.count("events_total", event="login.failed", outcome="failure")
     metrics.add(taken.items())
-    assert metrics.take() == dict([Counter("events_total", event="login.failed", outcome="failure").step(3)])
+    assert metrics.take() == dict([increment("events_total", 3, {"event": "login.failed", "outcome": "failure"})])
 
 
 def test_writing_down_is_no_news() -> None:
@@ -177,19 +177,20 @@ def test_writing_down_is_no_news() -> None:
 
 
 def test_a_fork_does_not_tell_again_what_its_parent_counted() -> None:
-    """A child begins at nothing; the parent keeps its own."""
+    """A child begins at nothing, also in the cells that somebody keeps; the parent keeps its own."""
     metrics = Metrics()
+    kept = metrics.counter("events_total", event="login.failed", outcome="failure")
     metrics.count("events_total", event="login.failed", outcome="failure")
-    metrics._lock.acquire()  # another thread of the parent may be counting just then
+    metrics.lock.acquire()  # another thread of the parent may be counting just then
     pid = os.fork()
     if pid == 0:
         signal.alarm(30)  # rather than wait for ever for a thread that did not come along
         status = 1
         try:
-            metrics.count("events_total", event="login.failed", outcome="failure")
+            metrics.step(kept)
             status = 0 if total(metrics, "events_total") == 1 else 2
         finally:
             os._exit(status)
-    metrics._lock.release()
+    metrics.lock.release()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert total(metrics, "events_total") == 1
