@@ -53,6 +53,10 @@ class App:
         """Whether this request never waits for the disk or for a password hash, so that an event loop may run it."""
         return self._wsgi.is_quick(method, path, authorization)
 
+    def begin_stop(self) -> None:
+        """From now on /readyz says so; whatever comes is still answered."""
+        self.core.stopping.set()
+
     def close(self) -> None:
         """Let running deliveries end, flush, and let go of the database. Requests must have ended."""
         self.deliveries.stop()

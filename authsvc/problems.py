@@ -81,7 +81,8 @@ class Invalid(Exception):
 class Problem(Exception):
     """A refusal, raised anywhere, answered once (RFC 9457).
 
-    `detail` and `members`, which stand beside the usual ones, may be shown to anyone. `reason` goes to the log only.
+    `detail` and `members`, which stand beside the usual ones, may be shown to anyone. `reason` goes to the log only; `state` is a
+    fixed word for what is wrong with the service, which /readyz shows.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Problem(Exception):
         headers: Iterable[tuple[str, str]] = (),
         reason: str | None = None,
         members: Mapping[str, Any] | None = None,
+        state: str | None = None,
     ) -> None:
         self.kind = KINDS[code]
         super().__init__(detail or self.kind.title)
@@ -105,6 +107,7 @@ class Problem(Exception):
         self.headers = tuple(headers)
         self.reason = reason
         self.members = members or {}
+        self.state = state
 
     @property
     def code(self) -> str:
@@ -125,9 +128,9 @@ def ambiguous(detail: str) -> Problem:
     return Problem("invalid_request", detail, status=400)
 
 
-def busy(reason: str, retry_after: int = 1) -> Problem:
-    return Problem("busy", retry_after=retry_after, reason=reason)
+def busy(reason: str, retry_after: int = 1, *, state: str | None = None) -> Problem:
+    return Problem("busy", retry_after=retry_after, reason=reason, state=state)
 
 
-def unavailable(reason: str) -> Problem:
-    return Problem("unavailable", retry_after=5, reason=reason)
+def unavailable(reason: str, *, state: str | None = None) -> Problem:
+    return Problem("unavailable", retry_after=5, reason=reason, state=state)

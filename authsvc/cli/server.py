@@ -99,6 +99,7 @@ class Server:
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a full queue is answered with busy, not logged
         logging.getLogger("waitress").handlers = [Forwarding(app.core.world)]
         self._world = app.core.world
+        self._begin_stop = app.begin_stop
         self._settings = settings
         self._stop = False
         self._map: dict[int, Any] = {}
@@ -148,6 +149,7 @@ class Server:
 
     def _drain(self) -> None:
         """Accept nothing new, let what was accepted be answered, then close."""
+        self._begin_stop()
         self._world.log("authsvc stops: finishing running requests")
         for listener in self._listeners:
             listener.accepting = False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 
 from authsvc.config.settings import Settings
 from authsvc.flows.token_keys import LiveKeys
@@ -40,10 +41,13 @@ class Core:
     breaches: Breaches
     captcha: Inquiry | None  # of a vendor
     started_at: int  # ms
+    stopping: Event = field(default_factory=Event)  # set: no new requests are wanted
 
     def close(self) -> None:
         """Finish, flush, and let go of the database."""
         self.hasher.close()
-        with suppress(Problem):  # the figures of the last seconds are no reason to fail
-            counts.settle(self.store)
-        self.store.close()
+        try:
+            with suppress(Problem):  # the figures of the last seconds are no reason to fail
+                counts.settle(self.store)
+        finally:
+            self.store.close()

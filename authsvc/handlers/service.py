@@ -15,8 +15,7 @@ def healthz(core: Core, request: Request) -> Response:
 
 
 def readyz(core: Core, request: Request) -> Response:
-    health.touch_store(core)
-    return answer({"status": "ok"})
+    return answer({"status": "ok", "checks": health.checks(core)})
 
 
 def metrics(core: Core, request: Request) -> Response:

@@ -7,27 +7,30 @@ import sqlite3
 from authsvc.problems import Problem, busy, unavailable
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_UNAVAILABLE = frozenset(
-    {
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_READONLY,
-    }
-)
+MISSING = "store_missing"  # or another file in its place
+FULL = "store_full"
+DAMAGED = "store_damaged"
+UNWRITABLE = "store_unwritable"
+BUSY = "store_busy"
+_UNAVAILABLE = {
+    sqlite3.SQLITE_CANTOPEN: MISSING,
+    sqlite3.SQLITE_CORRUPT: DAMAGED,
+    sqlite3.SQLITE_FULL: FULL,
+    sqlite3.SQLITE_INTERRUPT: UNWRITABLE,
+    sqlite3.SQLITE_IOERR: UNWRITABLE,
+    sqlite3.SQLITE_NOMEM: UNWRITABLE,
+    sqlite3.SQLITE_NOTADB: DAMAGED,
+    sqlite3.SQLITE_PERM: UNWRITABLE,
+    sqlite3.SQLITE_PROTOCOL: UNWRITABLE,
+    sqlite3.SQLITE_READONLY: UNWRITABLE,
+}
 
 
 def meaning(error: sqlite3.Error) -> Problem | None:
     """The problem that a database error stands for; None when the statement itself is at fault."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code of an extended one
     if code in _BUSY:
-        return busy(f"store: {error}")
+        return busy(f"store: {error}", state=BUSY)
     if code in _UNAVAILABLE:
-        return unavailable(f"store: {error}")
+        return unavailable(f"store: {error}", state=_UNAVAILABLE[code])
     return None

@@ -1,4 +1,4 @@
-"""The row that shows whether the store can be written."""
+"""The row that shows whether the store can be written, and whether it is the one of our key."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlite3
 
 
 class Readiness:
-    """Table readiness: one row."""
+    """Table readiness: one row; and table secret_keys, for looking."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -17,3 +17,7 @@ class Readiness:
             "INSERT INTO readiness (only_row, checked_at) VALUES (1, :now) ON CONFLICT (only_row) DO UPDATE SET checked_at = :now",
             {"now": now},
         )
+
+    def knows_key(self, kid: str) -> bool:
+        """Whether rows here may be made with this key."""
+        return self._connection.execute("SELECT 1 FROM secret_keys WHERE kid = :kid", {"kid": kid}).fetchone() is not None

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from authsvc.primitives.keyring import Keyring
 from authsvc.primitives.metrics import Metrics
 from authsvc.problems import Refused, unavailable
-from authsvc.store.faults import meaning
+from authsvc.store.faults import MISSING, meaning
 from authsvc.store.forking import Gate
 from authsvc.store.tx import Tx
 from authsvc.store.writer import Writer
@@ -144,7 +144,7 @@ class Store:
     def _check_file(self) -> None:
         """Refuse to work on a file that is no longer the one at our path: what we wrote there would be lost."""
         if _identity(self.path) != self._identity:
-            raise unavailable(f"store: {self.path} was removed or replaced while we run; restart authsvc")
+            raise unavailable(f"store: {self.path} was removed or replaced while we run; restart authsvc", state=MISSING)
         self._checked = self._world.monotonic()
 
 

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 
 from authsvc.primitives.metrics import Metrics
 from authsvc.problems import Problem, busy
-from authsvc.store.faults import meaning
+from authsvc.store.faults import BUSY, meaning
 from authsvc.world import World
 
 MAX_BATCH = 64  # callers in one commit; bounds how long the first of them waits
@@ -112,6 +112,7 @@ class Writer:
     def _join(self) -> tuple[Batch, sqlite3.Connection]:
         """The open batch, or a new one."""
         if self._connection is None:
+            self._check()  # connecting would make a file where there is none
             self._connection = self._connect()
             self._connection.execute("PRAGMA busy_timeout=0")  # _begin waits
         if self._batch is None:
@@ -134,7 +135,7 @@ class Writer:
                 if problem is None or problem.code != "busy":
                     raise
                 if self._world.monotonic() > deadline:
-                    raise busy("store: another process holds the write lock") from None
+                    raise busy("store: another process holds the write lock", state=BUSY) from None
             self._world.pause(LOCK_POLL_SECONDS)
 
     def _undo(self, batch: Batch, error: BaseException) -> None:
@@ -199,5 +200,5 @@ class Writer:
             return
         problem = meaning(error) if isinstance(error, sqlite3.Error) else error
         if isinstance(problem, Problem):
-            raise Problem(problem.code, retry_after=problem.retry_after, reason=problem.reason)
+            raise Problem(problem.code, retry_after=problem.retry_after, reason=problem.reason, state=problem.state)
         raise RuntimeError("the batch was not committed") from error

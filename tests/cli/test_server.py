@@ -14,7 +14,16 @@ from waitress import wasyncore
 from authsvc.app import App
 from authsvc.cli.server import Server
 from authsvc.config import parse
-from tests.support import FakeWorld, running
+from tests.support import Client, FakeWorld, running
+
+
+def test_a_server_that_drains_is_not_ready(tmp_path: Path) -> None:
+    """On a connection that is still open /readyz says so, from the moment on that no new one is taken."""
+    with running(tmp_path) as app:
+        server = Server(app, replace(app.core.settings, listen=parse.listen("127.0.0.1:0")))
+        assert Client(app).get("/readyz").status == 200
+        server._drain()
+        assert Client(app).get("/readyz")["checks"]["process"] == "stopping"
 
 
 @pytest.fixture

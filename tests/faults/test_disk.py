@@ -37,6 +37,8 @@ def test_f10_a_full_disk_is_503_and_never_a_wrong_answer(tmp_path: Path) -> None
             }
             assert {act: (answer.status, answer.code) for act, answer in answers.items()} == dict.fromkeys(answers, UNAVAILABLE)
             assert {answer.headers["retry-after"] for answer in answers.values()} == {"5"}
+            assert answers["ready"].body["checks"]["store"] in ("store_full", "store_unwritable")  # as the file system tells it
+            assert str(tmp_path) not in str(answers["ready"].body)
             assert caller.call("GET", "/healthz").status == 200
             assert caller.call("GET", "/user", token=made["access_token"]).body["email"] == EMAIL
         assert caller.refresh(made["refresh_token"]).status == 200, "the refused refresh spent the token"
