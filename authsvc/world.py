@@ -35,20 +35,11 @@ class Errand(Protocol):
     trace: Trace | None
 
 
-class Working:
-    """A thread works for a request, as long as this lasts. A class, since it stands in the way of every request."""
+class Mine(threading.local):
+    """What each thread has for itself: the request that it works for. So nobody has to hand the request's ids down to whoever
+    logs, or calls another service."""
 
-    __slots__ = ("_errand", "_mine")
-
-    def __init__(self, mine: threading.local, errand: Errand) -> None:
-        self._mine = mine
-        self._errand = errand
-
-    def __enter__(self) -> None:
-        self._mine.errand = self._errand
-
-    def __exit__(self, *_: object) -> None:
-        self._mine.errand = None
+    errand: Errand | None = None
 
 
 # What becomes of an entry: its level, message, event or None, fields, and what the thread works for.
@@ -57,7 +48,7 @@ LogForm = Callable[["World", str, str, str | None, Mapping[str, Any]], str]
 
 def as_text(world: World, level: str, message: str, event: str | None, fields: Mapping[str, Any]) -> str:  # noqa: ARG001 - a LogForm
     """For people: the message, behind the id of the request that it belongs to."""
-    if event is not None or (errand := world.errand) is None:
+    if event is not None or (errand := world.mine.errand) is None:
         return message
     return f"{errand.id}: {message}"
 
@@ -67,7 +58,7 @@ class World:
 
     def __init__(self) -> None:
         self.log_form: LogForm = as_text  # app.py sets the one that is wanted
-        self._mine = threading.local()
+        self.mine = Mine()
         self.renew()
 
     def now(self) -> int:
@@ -118,15 +109,6 @@ class World:
     def secure(self, connected: socket.socket, host: str) -> socket.socket:
         """TLS over a connection, to a peer that proves this name by the machine's trusted certificates. Raises OSError."""
         return _trusting().wrap_socket(connected, server_hostname=host)
-
-    @property
-    def errand(self) -> Errand | None:
-        """The request that this thread works for, if it is one's."""
-        return getattr(self._mine, "errand", None)
-
-    def working_for(self, errand: Errand) -> Working:
-        """So that nobody has to hand the request's ids down to whoever logs, or calls another service."""
-        return Working(self._mine, errand)
 
     def log(self, message: str, level: str = INFO, *, event: str | None = None, **fields: Any) -> None:
         """One entry of the log, in the form that is wanted. An event says all by its fields; its message is for people."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,7 +17,6 @@ from authsvc.http.response import PUBLIC, STATUS_LINES, Response, Streamed, chal
 from authsvc.http.router import Router
 from authsvc.pages.browser import problem_page
 from authsvc.primitives import apikeys
-from authsvc.primitives.metrics import Cell, Histogram
 from authsvc.problems import Problem
 from authsvc.routes import Route
 from authsvc.world import ERROR, WARNING
@@ -41,60 +41,60 @@ class Wsgi:
         self._origins = Origins(core.settings.public_url.origin, core.settings.app_origins)
         self._admission = Admission(core, self._origins)
         self._access_log = AccessLog(core.world)
-        self._series: dict[tuple[str, str, int], tuple[Cell, Histogram]] = {}
+        self._requests = core.metrics.tally(self._count)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         world = self._core.world
         started = world.monotonic()
         request = Request(environ, request_id(environ, world.random_bytes))
-        with world.working_for(request):
-            return self._answer(request, start_response, started)
-
-    def _answer(self, request: Request, start_response: StartResponse, started: float) -> Iterable[bytes]:
-        route, response = self._guarded(request)
-        streamed = self._streamed(request, route, response, started) if response.stream is not None else None
-        start_response(STATUS_LINES[response.status], self._headers(request, response))
-        if streamed and request.method != "HEAD":
-            return streamed
-        if streamed:
-            streamed.close()
-        else:
-            self._ended(request, route, response, started)
-        return [b"" if request.method == "HEAD" else response.body]
+        world.mine.errand = request
+        try:
+            route, response = self._guarded(request)
+            streamed = self._streamed(request, route, response, started) if response.stream is not None else None
+            start_response(STATUS_LINES[response.status], self._headers(request, response))
+            if streamed and request.method != "HEAD":
+                return streamed
+            if streamed:
+                streamed.close()
+            else:
+                self._ended(request, route, response, started)
+            return [b"" if request.method == "HEAD" else response.body]
+        finally:
+            world.mine.errand = None
 
     def _streamed(self, request: Request, route: Route | None, response: Response, started: float) -> Streamed:
         """The body of a streamed answer; it is counted, and logged, when it ends."""
         world = self._core.world
 
-        def broke_off() -> None:  # a host reads the body when this thread has long gone on
-            with world.working_for(request):
-                world.log(f"the stream broke off\n{traceback.format_exc()}", ERROR)
+        def told(act: Callable[[], None]) -> None:
+            world.mine.errand = request  # a host reads the body when the thread that has made it has long gone on
+            try:
+                act()
+            finally:
+                world.mine.errand = None
 
-        def ended() -> None:
-            with world.working_for(request):
-                self._ended(request, route, response, started)
-
-        return Streamed(response.stream or iter(()), broke_off, ended)
+        return Streamed(
+            response.stream or iter(()),
+            lambda: told(lambda: world.log(f"the stream broke off\n{traceback.format_exc()}", ERROR)),
+            lambda: told(lambda: self._ended(request, route, response, started)),
+        )
 
     def _ended(self, request: Request, route: Route | None, response: Response, started: float) -> None:
         """Count the request, and tell the log of it: the one place for both."""
         seconds = self._core.world.monotonic() - started
-        pattern = route.path if route else NO_ROUTE
-        method = request.method if request.method in METHODS else OTHER_METHOD
-        series = (method, pattern, response.status)
-        requests, durations = self._series.get(series) or self._new_series(*series)
-        with self._core.metrics.lock:
-            requests.value += 1
-            durations.bucket(seconds).value += 1
-            durations.sum.value += seconds
+        self._requests.note((request.method, route.path if route else NO_ROUTE, response.status, seconds))
         self._access_log.write(request, route, response, seconds)
 
-    def _new_series(self, method: str, route: str, status: int) -> tuple[Cell, Histogram]:
-        """Where requests of one kind are counted; kept, since it happens with every one of them."""
+    def _count(self, requests: list[tuple[str, str, int, float]]) -> None:
         metrics = self._core.metrics
-        requests = metrics.counter("http_requests_total", method=method, route=route, status=str(status))
-        made = self._series[method, route, status] = (requests, metrics.histogram("http_request_duration_seconds", route=route))
-        return made
+        for (method, route, status), number in Counter((method, route, status) for method, route, status, _ in requests).items():
+            known = method if method in METHODS else OTHER_METHOD
+            metrics.count("http_requests_total", number, method=known, route=route, status=str(status))
+        durations: dict[str, list[float]] = {}
+        for _, route, _, seconds in requests:
+            durations.setdefault(route, []).append(seconds)
+        for route, seen in durations.items():
+            metrics.observe("http_request_duration_seconds", *seen, route=route)
 
     def is_quick(self, method: str, path: str, authorization: str | None = None) -> bool:
         """Whether the route of this path never waits. A path that is no route may be one after the host has cleaned it; the

@@ -46,7 +46,8 @@ class Request:
         self.environ = environ
         self.method = _method(environ)
         self.id = request_id
-        self.trace = tracing.parse(environ.get("HTTP_TRACEPARENT"))
+        parent = environ.get("HTTP_TRACEPARENT")
+        self.trace = tracing.parse(parent) if parent else None
         self.client = ""
         self.params: Mapping[str, str] = {}
         self.given: dict[str, Any] = {}  # the body as it was sent, for a form that is shown again

@@ -51,7 +51,7 @@ class Response:
 
 
 # Compact JSON; one encoder, since making one costs as much as using it.
-dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+dumps = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 
 def answer(value: Any, status: int = 200, headers: Headers | None = None) -> Response:

@@ -11,9 +11,9 @@ KNOWN_FLAGS = 0x03  # sampled and random; others mean nothing yet, and are not p
 _PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[\x21-\x7e]*)?")
 
 
-def parse(header: str | None) -> Trace | None:
+def parse(header: str) -> Trace | None:
     """The trace that a `traceparent` names; None for one that is not well-formed, which counts as none."""
-    found = _PARENT.fullmatch(header) if header else None
+    found = _PARENT.fullmatch(header)
     if found is None:
         return None
     version, trace_id, parent_id, flags, more = found.groups()
@@ -25,7 +25,8 @@ def parse(header: str | None) -> Trace | None:
 def headers(world: World) -> dict[str, str]:
     """What a call carries that is made for a traced request: the same trace, and a span of its own. `tracestate` is not passed
     on: it is the caller's and their vendors' business, none of whom we call."""
-    trace = world.errand.trace if world.errand else None
+    errand = world.mine.errand
+    trace = errand.trace if errand else None
     if trace is None:
         return {}
     return {"traceparent": f"00-{trace.id}-{world.random_bytes(SPAN_BYTES).hex()}-{trace.flags:02x}"}

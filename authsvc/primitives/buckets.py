@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 from authsvc.config.parse import Limit
 from authsvc.primitives.memory import make_room
-from authsvc.primitives.metrics import Cell, Metrics
+from authsvc.primitives.metrics import Metrics
 
 MEMORY_KEYS = 50_000
 
@@ -60,14 +61,14 @@ class MemoryBuckets:
 
     def __init__(self, metrics: Metrics | None = None) -> None:
         self._metrics = metrics or Metrics()
-        self._counted: dict[tuple[str, bool], Cell] = {}
+        self._charges = self._metrics.tally(self._count)
         self._full_at: dict[tuple[str, str], int] = {}
 
     def charge(self, name: str, key: str, limit: Limit, now: int) -> Charge:
         # Two threads may both read before either writes, and so share a token: harmless for these limits.
         known = self._full_at.get((name, key), 0)
         taken = take(known, now, limit)
-        self._count(name, taken is not None)
+        self._charges.note((name, taken is not None))
         if taken is None:
             self._full_at[name, key] = empty(known, now, limit)
             return refused(known, now, limit)
@@ -75,12 +76,9 @@ class MemoryBuckets:
         self._full_at[name, key] = taken
         return allowed(taken, now, limit)
 
-    def _count(self, limit: str, was_allowed: bool) -> None:
-        cell = self._counted.get((limit, was_allowed))
-        if cell is None:
-            outcome = "allowed" if was_allowed else "refused"
-            cell = self._counted[limit, was_allowed] = self._metrics.counter("limit_charges_total", limit=limit, outcome=outcome)
-        self._metrics.step(cell)
+    def _count(self, charges: list[tuple[str, bool]]) -> None:
+        for (limit, was_allowed), number in Counter(charges).items():
+            self._metrics.count("limit_charges_total", number, limit=limit, outcome="allowed" if was_allowed else "refused")
 
 
 def _seconds(milliseconds: int) -> int:

@@ -16,7 +16,7 @@ def as_json(world: World, level: str, message: str, event: str | None, fields: M
     """One object: when, how grave, what, for which request, and what else is known. An event has fields instead of a message."""
     line: dict[str, Any] = {"ts": timestamp(world.now()), "level": level}
     line |= {"message": message} if event is None else {"event": event}
-    errand = world.errand
+    errand = world.mine.errand
     if errand is not None:
         line["request_id"] = errand.id
         if errand.trace is not None:

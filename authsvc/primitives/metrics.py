@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 from weakref import WeakSet
+
+N = TypeVar("N")
 
 COUNTER = "counter"
 GAUGE = "gauge"
@@ -15,6 +20,7 @@ HISTOGRAM = "histogram"
 
 SUM = "sum"  # the part of a histogram that is no bucket
 SECONDS = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # 0.25 and more is where people notice
+MOST_NOTES = 1_000  # of one tally
 BATCHES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)  # up to store/writer.py's MAX_BATCH
 
 
@@ -81,93 +87,87 @@ def _values(name: str, kind: str, labels: Mapping[str, str]) -> tuple[str, ...]:
     return tuple([labels[label] for label in metric.labels])
 
 
-class Cell:
-    """One number. Whoever counts often keeps it, and adds to it by `Metrics.step` or under the registry's lock."""
-
-    __slots__ = ("key", "value")
-
-    def __init__(self, key: Key) -> None:
-        self.key = key
-        self.value = 0.0
-
-
-class Histogram:
-    """The cells of one histogram's series."""
-
-    __slots__ = ("_bounds", "_buckets", "sum")
-
-    def __init__(self, bounds: tuple[float, ...], buckets: list[Cell], total: Cell) -> None:
-        self._bounds = bounds
-        self._buckets = buckets
-        self.sum = total
-
-    def bucket(self, value: float) -> Cell:
-        """The lowest one whose bound is not below the value."""
-        return self._buckets[bisect_left(self._bounds, value)]
-
-
 class Metrics:
     """What this process has counted and not yet added to the store's sums. Safe for threads and for a fork: what a parent
     has counted is the parent's to tell."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self._cells: dict[Key, Cell] = {}
+        self._tallies: list[Tally[Any]] = []
+        self.renew()
         _registries.add(self)
 
     def renew(self) -> None:
-        """In a child, after a fork. Whoever keeps a cell goes on with it."""
-        self.lock = threading.Lock()
-        for cell in self._cells.values():
-            cell.value = 0
-
-    def counter(self, name: str, **labels: str) -> Cell:
-        """The cell of one series. Raises LookupError as `increment` does."""
-        return self._cell(increment(name, 0, labels)[0])
-
-    def histogram(self, name: str, **labels: str) -> Histogram:
-        values, metric = _values(name, HISTOGRAM, labels), METRICS[name]
-        buckets = [self._cell((name, values, bound)) for bound in bounds(metric)]
-        return Histogram(metric.buckets, buckets, self._cell((name, values, SUM)))
+        """At the start, and in a child after a fork."""
+        self._lock = threading.Lock()
+        self._pending: dict[Key, float] = {}
+        for tally in self._tallies:
+            tally.clear()
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
-        self.step(self.counter(name, **labels), amount)
+        """One step of a counter. Raises LookupError as `increment` does."""
+        self.add((increment(name, amount, labels),))
 
-    def observe(self, name: str, value: float, **labels: str) -> None:
-        histogram = self.histogram(name, **labels)
-        with self.lock:
-            histogram.bucket(value).value += 1
-            histogram.sum.value += value
-
-    def step(self, cell: Cell, amount: float = 1) -> None:
-        with self.lock:
-            cell.value += amount
+    def observe(self, name: str, *seen: float, **labels: str) -> None:
+        """Values of a histogram: each is in the lowest bucket whose bound is not below it, and in the sum."""
+        values, metric = _values(name, HISTOGRAM, labels), METRICS[name]
+        buckets = Counter(bisect_left(metric.buckets, value) for value in seen)
+        written = bounds(metric)
+        self.add([*(((name, values, written[place]), number) for place, number in buckets.items()), ((name, values, SUM), sum(seen))])
 
     def add(self, increments: Iterable[Increment]) -> None:
         """Count several things at once."""
-        for key, amount in increments:
-            self.step(self._cell(key), amount)
+        with self._lock:
+            for key, amount in increments:
+                self._pending[key] = self._pending.get(key, 0) + amount
+
+    def tally(self, count: Callable[[list[N]], None]) -> Tally[N]:
+        """For what happens so often that it is counted many at a time."""
+        made = Tally(count)
+        self._tallies.append(made)
+        return made
 
     def take(self) -> dict[Key, float]:
         """What has been counted; whoever takes it adds it to the sums, or gives it back by `add`."""
-        with self.lock:
-            taken = {key: cell.value for key, cell in self._cells.items() if cell.value}
-            for cell in self._cells.values():
-                cell.value = 0
+        self._count_notes()
+        with self._lock:
+            taken, self._pending = self._pending, {}
         return taken
 
     @property
     def has_news(self) -> bool:
         """Whether there is something that is worth a write of its own."""
-        with self.lock:
-            return any(cell.value and not METRICS[cell.key[0]].minor for cell in self._cells.values())
+        self._count_notes()
+        with self._lock:
+            return any(not METRICS[name].minor for name, _, _ in self._pending)
 
-    def _cell(self, key: Key) -> Cell:
-        cell = self._cells.get(key)
-        if cell is None:
-            with self.lock:
-                cell = self._cells.setdefault(key, Cell(key))
-        return cell
+    def _count_notes(self) -> None:
+        for tally in self._tallies:
+            tally.count_notes()
+
+
+class Tally(Generic[N]):
+    """Notes that cost next to nothing to take. They are counted when somebody asks, or once there are many."""
+
+    def __init__(self, count: Callable[[list[N]], None]) -> None:
+        self._count = count
+        self._notes: deque[N] = deque()
+
+    def note(self, note: N) -> None:
+        self._notes.append(note)
+        if len(self._notes) >= MOST_NOTES:
+            self.count_notes()
+
+    def count_notes(self) -> None:
+        """Each note once, however many threads do it at a time."""
+        notes: list[N] = []
+        with suppress(IndexError):
+            while True:
+                notes.append(self._notes.popleft())
+        if notes:
+            self._count(notes)
+
+    def clear(self) -> None:
+        self._notes.clear()
 
 
 _registries: WeakSet[Metrics] = WeakSet()

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from weakref import WeakSet
 
 PATIENCE_SECONDS = 10.0
+
+
+class _Uses(threading.local):
+    """How deep a thread is in uses, one inside another."""
+
+    depth = 0
 
 
 class Gate:
@@ -23,35 +28,35 @@ class Gate:
     def __init__(self, rest: Callable[[], None], renew: Callable[[], None]) -> None:
         self._rest = rest
         self.renew = renew
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._inside = 0
         self._forking = False
-        self._mine = threading.local()
+        self._mine = _Uses()
         _gates.add(self)
 
-    @contextmanager
-    def passed(self) -> Iterator[None]:
-        """A use. One inside another passes at once, so that a fork never waits for what waits for it."""
-        depth = getattr(self._mine, "depth", 0)
-        if not depth:
-            with self._changed:
+    def __enter__(self) -> None:
+        """A use begins. One inside another passes at once, so that a fork never waits for what waits for it."""
+        mine = self._mine
+        if not mine.depth:
+            with self._lock:
                 while self._forking:
                     self._changed.wait()
                 self._inside += 1
-        self._mine.depth = depth + 1
-        try:
-            yield
-        finally:
-            self._mine.depth = depth
-            if not depth:
-                with self._changed:
-                    self._inside -= 1
-                    if self._forking:
-                        self._changed.notify_all()
+        mine.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        mine = self._mine
+        mine.depth -= 1
+        if not mine.depth:
+            with self._lock:
+                self._inside -= 1
+                if self._forking:
+                    self._changed.notify_all()
 
     def shut(self) -> None:
         """Before a fork. A thread that forks inside a use of its own cannot wait for itself."""
-        mine = 1 if getattr(self._mine, "depth", 0) else 0
+        mine = 1 if self._mine.depth else 0
         with self._changed:
             self._forking = True
             self._changed.wait_for(lambda: self._inside == mine, PATIENCE_SECONDS)

@@ -84,7 +84,7 @@ class Store:
         """What is committed now. Each statement sees the latest; nothing is locked."""
         if self._world.monotonic() > self._checked + FILE_CHECK_SECONDS:
             self._check_file()
-        with self._gate.passed():
+        with self._gate:
             try:
                 reader = self._reader()
                 try:
@@ -97,7 +97,7 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Tx]:
         """The only way to write. Leaving the block means durable; an exception means undone."""
-        with self._gate.passed():
+        with self._gate:
             try:
                 with self._writer.turn() as connection:
                     tx = Tx(connection, self._keyring, self._world)

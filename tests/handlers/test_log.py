@@ -125,7 +125,7 @@ def test_the_line_of_a_stream_comes_when_it_ends(make: Callable[..., Any], form:
         begun.close()
         _, line = app.core.world.lines[before:]
         assert line.endswith(" r-stream") if form == "text" else json.loads(line)["request_id"] == "r-stream"
-        assert app.core.world.errand is None
+        assert app.core.world.mine.errand is None
 
 
 def get(path: str, more: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from authsvc.primitives.exposition import PREFIX, render
-from authsvc.primitives.metrics import COUNTER, GAUGE, HISTOGRAM, METRICS, SUM, Key, Metrics, increment
+from authsvc.primitives.metrics import COUNTER, GAUGE, HISTOGRAM, METRICS, MOST_NOTES, SUM, Key, Metrics, increment
 from tests.support import together
 
 ROUTE = "http_request_duration_seconds"
@@ -177,20 +177,50 @@ def test_writing_down_is_no_news() -> None:
 
 
 def test_a_fork_does_not_tell_again_what_its_parent_counted() -> None:
-    """A child begins at nothing, also in the cells that somebody keeps; the parent keeps its own."""
+    """A child begins at nothing, notes that were not counted yet included; the parent keeps its own."""
     metrics = Metrics()
-    kept = metrics.counter("events_total", event="login.failed", outcome="failure")
+    tally = metrics.tally(lambda notes: metrics.count("events_total", len(notes), event="login.failed", outcome="failure"))
+    tally.note("failure")
     metrics.count("events_total", event="login.failed", outcome="failure")
-    metrics.lock.acquire()  # another thread of the parent may be counting just then
+    metrics._lock.acquire()  # another thread of the parent may be counting just then
     pid = os.fork()
     if pid == 0:
         signal.alarm(30)  # rather than wait for ever for a thread that did not come along
         status = 1
         try:
-            metrics.step(kept)
+            tally.note("failure")
             status = 0 if total(metrics, "events_total") == 1 else 2
         finally:
             os._exit(status)
-    metrics.lock.release()
+    metrics._lock.release()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert total(metrics, "events_total") == 2
+
+
+def test_notes_are_counted_when_somebody_asks_or_when_there_are_many() -> None:
+    """Each once; and however many are taken before anybody asks, they take up no more room than some."""
+    metrics = Metrics()
+    tally = metrics.tally(lambda notes: metrics.count("events_total", len(notes), event="login.failed", outcome="failure"))
+    tally.note("failure")
+    assert metrics.has_news
     assert total(metrics, "events_total") == 1
+    for _ in range(3 * MOST_NOTES):
+        tally.note("failure")
+        assert len(tally._notes) < MOST_NOTES
+    assert total(metrics, "events_total") == total(metrics, "events_total") == 1 + 3 * MOST_NOTES
+
+
+def test_threads_count_each_note_once() -> None:
+    """Whoever counts them, and whoever takes notes meanwhile."""
+    metrics, taken = Metrics(), []
+    tally = metrics.tally(lambda notes: metrics.count("events_total", len(notes), event="login.failed", outcome="failure"))
+
+    def act(index: int) -> None:
+        for _ in range(MOST_NOTES):
+            tally.note("failure")
+            if index == 0:
+                taken.append(metrics.take())
+
+    together(8, act)
+    taken.append(metrics.take())
+    assert sum(value for one in taken for value in one.values()) == 8 * MOST_NOTES
