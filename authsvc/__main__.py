@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from authsvc.cli import audit, db, keyring, keys, limits, mail, outbox, roles, serve, show, sms, users, worker
+from authsvc.cli import audit, backup, db, keyring, keys, limits, mail, outbox, roles, serve, show, sms, users, worker
 from authsvc.config import sources
 from authsvc.config.settings import Settings
 from authsvc.problems import Invalid, Problem, Refused
@@ -45,6 +45,8 @@ COMMANDS: Mapping[str, Command] = {
     "sms": Command("what was sent, and whether it was used", sms.add_commands, _with_settings(sms.run)),
     "mail": Command("letters, and whether they get out", mail.add_commands, _with_settings(mail.run)),
     "audit": Command("whether the audit trail is whole", audit.add_commands, _with_settings(audit.run)),
+    "backup": Command("a copy of the database into a file, also while servers run", backup.add_backup, _with_settings(backup.back_up)),
+    "restore": Command("put a backup in the place of the database", backup.add_restore, _with_settings(backup.put_back)),
     "db": Command("how large the database is", db.add_commands, _with_settings(db.run)),
 }
 

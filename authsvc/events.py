@@ -70,6 +70,9 @@ WEBHOOK_UPDATED = Event(
 )
 WEBHOOK_DELETED = Event("webhook.deleted", "A webhook was deleted.")
 WEBHOOK_DISABLED = Event("webhook.disabled", "A webhook was disabled after failing for too long, or because its receiver is gone.")
+DATABASE_RESTORED = Event(
+    "database.restored", "A backup took the place of the database: what happened after `data.backup_at` is gone.", internal=True
+)
 DELIVERY_FAILED = Event("delivery.failed", "A message was given up; `data.error` says why.", internal=True)
 
 EVENTS: tuple[Event, ...] = tuple(value for value in globals().values() if isinstance(value, Event))

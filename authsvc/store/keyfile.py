@@ -125,7 +125,7 @@ class KeyFile:
             owner = os.stat(target)
             _write_whole(partial, "\n".join([MARK, *secrets, ""]), owner.st_uid, owner.st_gid)
             os.replace(partial, target)
-            _sync_folder(os.path.dirname(target))
+            sync_folder(os.path.dirname(target))
         except OSError as error:
             with suppress(OSError):
                 os.unlink(partial)
@@ -196,7 +196,7 @@ def _write_whole(path: str, content: str, user: int, group: int) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -45,15 +45,16 @@ def migrations() -> tuple[Migration, ...]:
     return tuple(sorted(found, key=lambda migration: migration.number))
 
 
-def migrate(connection: sqlite3.Connection, path: str, world: World, known: tuple[Migration, ...]) -> None:
-    """Bring a database up to this release: wholly or not at all. Raises Refused for one that is not ours to touch."""
+def migrate(connection: sqlite3.Connection, path: str | None, world: World, known: tuple[Migration, ...]) -> None:
+    """Bring a database up to this release: wholly or not at all. Raises Refused for one that is not ours to touch. Without a
+    path no copy is put aside: it is one itself."""
     newest = known[-1].number
-    if _state(connection, newest) >= newest:
+    if schema(connection, newest) >= newest:
         return
     connection.execute("BEGIN IMMEDIATE")  # of two processes that start at once, the second waits here
     try:
-        version = _state(connection, newest)
-        if 0 < version < newest:
+        version = schema(connection, newest)
+        if path is not None and 0 < version < newest:
             _put_copy_aside(path, version)
         for migration in known:
             if migration.number > version:
@@ -65,7 +66,7 @@ def migrate(connection: sqlite3.Connection, path: str, world: World, known: tupl
         raise
 
 
-def _state(connection: sqlite3.Connection, newest: int) -> int:
+def schema(connection: sqlite3.Connection, newest: int) -> int:
     """The schema number of a database that this release may use; 0 for an empty one."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

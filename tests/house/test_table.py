@@ -189,11 +189,11 @@ def test_every_code_is_described() -> None:
 
 
 def events_recorded() -> set[str]:
-    """The constants of events.py that some flow names, directly or as a choice between two."""
+    """The constants of events.py that some act names, directly or as a choice between two."""
     return {
         node.attr
         for file, tree in sources()
-        if file.parent.name in ("flows", "delivery")
+        if file.parent.name in ("flows", "delivery", "store")
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "events"
     } & {name for name, value in vars(events).items() if isinstance(value, events.Event)}
