@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from authsvc.cli import audit, backup, db, keyring, keys, limits, mail, outbox, roles, serve, show, sms, users, worker
+from authsvc.cli import audit, backup, db, keyring, keys, limits, mail, moving, outbox, roles, serve, show, sms, users, worker
 from authsvc.config import sources
 from authsvc.config.settings import Settings
 from authsvc.problems import Invalid, Problem, Refused
@@ -47,6 +47,8 @@ COMMANDS: Mapping[str, Command] = {
     "audit": Command("whether the audit trail is whole", audit.add_commands, _with_settings(audit.run)),
     "backup": Command("a copy of the database into a file, also while servers run", backup.add_backup, _with_settings(backup.back_up)),
     "restore": Command("put a backup in the place of the database", backup.add_restore, _with_settings(backup.put_back)),
+    "export": Command("accounts and roles into a file, for another service", moving.add_export, _with_settings(moving.write_out)),
+    "import": Command("accounts and roles from a file, of authsvc or of another system", moving.add_import, _with_settings(moving.read_in)),
     "db": Command("how large the database is", db.add_commands, _with_settings(db.run)),
 }
 

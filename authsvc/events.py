@@ -73,6 +73,7 @@ WEBHOOK_DISABLED = Event("webhook.disabled", "A webhook was disabled after faili
 DATABASE_RESTORED = Event(
     "database.restored", "A backup took the place of the database: what happened after `data.backup_at` is gone.", internal=True
 )
+USERS_EXPORTED = Event("users.exported", "All accounts were written into a file, with their password hashes.", internal=True)
 DELIVERY_FAILED = Event("delivery.failed", "A message was given up; `data.error` says why.", internal=True)
 
 EVENTS: tuple[Event, ...] = tuple(value for value in globals().values() if isinstance(value, Event))

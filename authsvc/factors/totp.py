@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from authsvc.primitives import totp
-from authsvc.primitives.keyring import Keyring
+from authsvc.primitives.keyring import Key, Keyring
 from authsvc.store.factors import Factor
 from authsvc.store.tx import Tx
 
@@ -38,6 +38,16 @@ def seconds_off(keyring: Keyring, factor: Factor, code: str, now: int) -> int | 
     here = totp.step_at(now)
     step = totp.matching_step(code, _shared(keyring, factor), here, FAR_STEPS)
     return None if step is None else (step - here) * totp.STEP_SECONDS
+
+
+def secret_of(keyring: Keyring, factor: Factor) -> str | None:
+    """The secret as its owner's app has it, for taking it elsewhere; None where the key is gone that it was derived from."""
+    return totp.readable(_shared(keyring, factor)) if keyring.get(factor.kid) else None
+
+
+def adopted(key: Key, factor: Factor, shared: bytes) -> Factor:
+    """The factor with a secret that was made elsewhere. No code counts that was made up to now."""
+    return factor._replace(nonce=totp.adopted(key, factor.id, factor.nonce, shared), last_step=totp.step_at(factor.confirmed_at or 0))
 
 
 def _shared(keyring: Keyring, factor: Factor) -> bytes:

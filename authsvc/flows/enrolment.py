@@ -78,7 +78,7 @@ def _new_factor(core: Core, user: User, kind: str, target: str | None, label: st
         kid=core.keyring.current.kid,
         user_id=user.id,
         type=kind,
-        label=label or _label(kind, target),
+        label=label or default_label(kind, target),
         target=target,
         nonce=encode(core.world.random_bytes(NONCE_BYTES)),
         created_at=core.world.now(),
@@ -229,5 +229,5 @@ def _target(core: Core, user: User, kind: str, phone_number: str | None) -> str 
     return number
 
 
-def _label(kind: str, target: str | None) -> str:
+def default_label(kind: str, target: str | None) -> str:
     return {"totp": "Authenticator app", "email": "E-mail"}.get(kind) or phones.masked(target or "")

@@ -33,6 +33,11 @@ def new(prefix: str, world: World) -> str:
     return _text(prefix, (world.now() << 80) | int.from_bytes(world.random_bytes(RANDOM_BYTES), "big"))
 
 
+def settled(prefix: str, milliseconds: int, raw: bytes) -> str:
+    """The id that belongs to this time and these bytes: the same each time."""
+    return _text(prefix, (max(0, milliseconds) << 80) | int.from_bytes(raw[:RANDOM_BYTES], "big"))
+
+
 def first_at(prefix: str, milliseconds: int) -> str:
     """The lowest id that can be made at this time: those of earlier times sort before it."""
     return _text(prefix, max(0, milliseconds) << 80)

@@ -29,6 +29,7 @@ class Purpose(StrEnum):
     RECOVERY = "recovery code"
     WEBHOOK = "webhook secret"
     API_KEY = "API key"
+    IMPORTED = "id of an imported account"
     AUDIT = "audit row"
     PERSONAL = "personal data of an audit row"
     SEAL = "seal of audit rows"
@@ -41,6 +42,10 @@ class Purpose(StrEnum):
 def encode(raw: bytes) -> str:
     """base64url without padding (RFC 7515 appendix C)."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+
+
+def decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 class Key:

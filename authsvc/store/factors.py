@@ -59,6 +59,11 @@ class Factors:
         self._connection.execute("DELETE FROM factors WHERE user_id = :user_id AND type = :type AND confirmed_at IS NULL", factor._asdict())
         self._connection.execute(_INSERT, factor._asdict())
 
+    def bring(self, factor: Factor) -> None:
+        """One that counts already."""
+        self._connection.execute(_INSERT, factor._asdict())
+        self._note(factor.user_id)
+
     def get(self, factor_id: str, user_id: str) -> Factor | None:
         """A factor of this user, confirmed or not."""
         row = self._connection.execute(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from authsvc.primitives import totp
 from authsvc.primitives.keyring import Key
+from authsvc.problems import Invalid
 from tests.support import START
 
 RFC_SECRET = b"12345678901234567890"
@@ -182,3 +183,29 @@ def test_any_text_may_be_tried(text: str) -> None:
     found = totp.matching_step(text, RFC_SECRET, STEP)
 
     assert (found is not None) is (text.replace(" ", "").replace("-", "") in window)
+
+
+@pytest.mark.parametrize("size", [10, 16, 20, 32])
+def test_a_secret_that_was_made_elsewhere_is_adopted_without_being_kept(size: int) -> None:
+    """The key, the factor and its nonce give it back; under another key or for another factor they give something else."""
+    key, other, shared = Key(b"k" * 32), Key(b"o" * 32), bytes(range(size))
+    nonce = totp.adopted(key, "fac_1", "nonce", shared)
+
+    assert totp.secret(key, "fac_1", nonce) == shared
+    assert totp.secret(other, "fac_1", nonce) != shared
+    assert totp.secret(key, "fac_2", nonce) != shared
+    assert shared not in nonce.encode()
+    assert totp.adopted(key, "fac_2", "nonce", shared) != nonce
+
+
+@pytest.mark.parametrize("text", ["JBSWY3DPEHPK3PXP", "jbsw y3dp ehpk 3pxp", "JBSWY3DP-EHPK3PXP", "JBSWY3DPEHPK3PXP===="])
+def test_a_secret_is_read_as_people_write_it(text: str) -> None:
+    """Base32 in either case, in groups, with or without padding."""
+    assert totp.read(text) == b"Hello!\xde\xad\xbe\xef"
+
+
+@pytest.mark.parametrize("text", ["", "ME", "JBSWY3DPEHPK3PX1", "ÄÖ", "A" * 56, "A" * 15])
+def test_what_is_no_secret_is_refused(text: str) -> None:
+    """Not Base32, too short to be one, or longer than can be kept."""
+    with pytest.raises(Invalid):
+        totp.read(text)
