@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from authsvc.cli import audit, backup, db, keyring, keys, limits, mail, moving, outbox, roles, serve, show, sms, users, worker
+from authsvc.cli import audit, backup, check, db, keyring, keys, limits, mail, moving, outbox, roles, serve, show, sms, users, worker
 from authsvc.config import sources
 from authsvc.config.settings import Settings
 from authsvc.problems import Invalid, Problem, Refused
@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, Command] = {
     "serve": Command("serve over HTTP until SIGTERM", serve.add_commands, _with_settings(serve.run)),
     "worker": Command("deliver what lies in the outbox until SIGTERM", worker.add_commands, _with_settings(worker.run)),
     "config": Command("every setting, its value and source", show.add_forms, _with_settings(show.config)),
+    "check": Command("whether all that the service needs is there and well", check.add_options, check.run),
     "routes": Command("the route table", show.add_forms, show.routes),
     "metrics": Command("every metric of /metrics and what it means", show.add_forms, show.metrics),
     "version": Command("the version", lambda command: command.add_argument("--json", action="store_true"), show.version),

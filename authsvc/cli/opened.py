@@ -13,9 +13,9 @@ from authsvc.world import World
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Core]:
+def opened(settings: Settings, world: World | None = None) -> Iterator[Core]:
     """Raises Refused when something that a start needs is missing or wrong."""
-    core = assemble(settings, World())
+    core = assemble(settings, world or World())
     try:
         yield core
     finally:

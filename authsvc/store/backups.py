@@ -39,7 +39,7 @@ def copy(database: str, target: str) -> Content:
     if not path.is_file() or not path.stat().st_size:
         raise Refused(f"there is no database at {path}")
     try:
-        with _present(str(path)), closing(_reading(str(path))) as connection:
+        with _present(str(path)), closing(reading(str(path))) as connection:
             _refuse_foreign(connection, str(path))
             connection.execute("VACUUM INTO :target", {"target": target})
         return content(target)
@@ -49,7 +49,7 @@ def copy(database: str, target: str) -> Content:
 
 def content(path: str) -> Content:
     """What a database holds that nobody writes to, once it is found whole. Raises Refused."""
-    with closing(_reading(path)) as connection:
+    with closing(reading(path)) as connection:
         found = [line for (line,) in connection.execute("PRAGMA quick_check(3)")]
         if found != ["ok"]:
             raise Refused(f"{path} is damaged: {'; '.join(found)}")
@@ -67,7 +67,8 @@ def _present(path: str) -> Iterator[None]:
         presence.release()
 
 
-def _reading(path: str) -> sqlite3.Connection:
+def reading(path: str) -> sqlite3.Connection:
+    """A connection that changes nothing, not even the log."""
     connection = sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
     connection.execute("PRAGMA trusted_schema=OFF")
     return connection

@@ -126,6 +126,12 @@ class Outbox:
         open_ones = "SELECT 1 FROM outbox WHERE done_at IS NULL AND kind = :kind LIMIT :most"
         return int(self._connection.execute(f"SELECT count(*) FROM ({open_ones}) o", {"kind": kind, "most": most}).fetchone()[0])
 
+    def state(self) -> tuple[int, int, int | None]:
+        """How many wait, how many were given up, and when the first of those that wait was due (ms)."""
+        waiting, earliest = self._connection.execute("SELECT count(*), min(due_at) FROM outbox WHERE done_at IS NULL").fetchone()
+        (dead,) = self._connection.execute("SELECT count(*) FROM outbox WHERE outcome = 'dead'").fetchone()
+        return waiting, dead, earliest
+
     def get(self, message_id: str) -> Message | None:
         row = self._connection.execute(f"SELECT {COLUMNS} FROM outbox WHERE id = :id", {"id": message_id}).fetchone()
         return Message._make(row) if row else None
