@@ -219,7 +219,7 @@ class Answering(BaseHTTPRequestHandler):
 
     said = (200, b'{"status": "ok"}')
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         status, body = self.said
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
