@@ -51,9 +51,13 @@ def test_a_backup_restores_all_that_was_there(cli: Cli) -> None:
 def test_a_backup_is_for_its_owner_alone_and_opens_nothing(cli: Cli) -> None:
     """Mode 0600; the secret key is not in it, nor what was deleted before."""
     registered(cli, EMAIL)
-    with cli.app() as app, app.core.store.write() as tx:
-        tx._connection.execute("INSERT INTO roles VALUES ('forgotten', 'words-once-said', '[]', 1, 1)")
-    cli("role", "delete", "forgotten")
+    with cli.app() as app:
+        with app.core.store.write() as tx:
+            tx._connection.execute("PRAGMA secure_delete=OFF")  # as SQLite is built in most places
+            rows = [(f"r{number}", "words-once-said " * 20) for number in range(200)]
+            tx._connection.executemany("INSERT INTO roles VALUES (?, ?, '[]', 1, 1)", rows)
+        with app.core.store.write() as tx:
+            tx._connection.execute("DELETE FROM roles")
     told = cli("backup", str(cli.folder / "b"))
 
     backup = cli.folder / "b"
