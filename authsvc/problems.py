@@ -24,6 +24,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("invalid_request", 422, "Invalid request", "Some values of the request are not acceptable (`errors` names each), or it can be read in two ways (status 400)."),
         Kind("unsupported_media_type", 415, "Unsupported media type", "Send `application/json`."),
         Kind("body_too_large", 413, "Body too large", "Bodies may have at most 64 KiB."),
+        Kind("length_required", 411, "Length needed", "This server takes no chunked bodies: send a Content-Length (RFC 9110 section 15.5.12)."),
         Kind("not_found", 404, "Not found", "There is nothing here, or nothing that you may see."),
         Kind("method_not_allowed", 405, "Method not allowed", "The `Allow` header lists the methods of this path."),
         Kind("unauthenticated", 401, "Sign-in needed", "The request carried no credentials."),

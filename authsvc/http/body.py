@@ -32,6 +32,8 @@ def read(environ: Mapping[str, Any]) -> bytes:
             raise Problem("invalid_request", "The body ended before its Content-Length.", status=400)
         return raw
     if not environ.get("wsgi.input_terminated"):
+        if environ.get("HTTP_TRANSFER_ENCODING"):  # a host that leaves chunks to the app: to overlook a body is to misread the request
+            raise Problem("length_required")
         return b""
     raw = environ["wsgi.input"].read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ FILE_CHECK_SECONDS = 0.5  # how long a reader trusts that the file is still in i
 
 # What a fork caught in use all the same: the child must neither use nor close it, so it keeps it for ever.
 _abandoned: list[object] = []
+_arriving = threading.Lock()
 
 
 def connect(path: str, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
@@ -68,11 +70,11 @@ class Store:
 
     def _start(self) -> None:
         """Everything that belongs to one process."""
-        self._pid = os.getpid()
         self._checked = float("-inf")
         self._readers: deque[Tx] = deque()  # those at rest: never more than there were readers at once
         self._gate = Gate(self._rest, self._renew)
         self._writer = Writer(lambda: connect(self.path), self._check_file, self._world, self.metrics)
+        self._pid = os.getpid()  # last: only then may other threads go on
 
     @property
     def held(self) -> bool:
@@ -82,6 +84,8 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Tx]:
         """What is committed now. Each statement sees the latest; nothing is locked."""
+        if self._pid != os.getpid():
+            self._arrive()
         if self._world.monotonic() > self._checked + FILE_CHECK_SECONDS:
             self._check_file()
         with self._gate:
@@ -97,6 +101,8 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Tx]:
         """The only way to write. Leaving the block means durable; an exception means undone."""
+        if self._pid != os.getpid():
+            self._arrive()
         with self._gate:
             try:
                 with self._writer.turn() as connection:
@@ -134,6 +140,14 @@ class Store:
             connection = connect(self.path)
             connection.execute("PRAGMA query_only=ON").close()
             return Tx(connection, self._keyring, self._world)
+
+    def _arrive(self) -> None:
+        """The first use in a child of a fork that Python was not told of (uWSGI's). Connections that were open then are open
+        in the parent still, and their locks are not ours (forking.py): there is no safe way on."""
+        with _arriving:
+            if self._pid != os.getpid() and (self._readers or self._writer.is_open):
+                raise unavailable("store: the host forked us while the database was in use; have each worker load the app (lazy-apps)")
+            self._renew()
 
     def _renew(self) -> None:
         """In a child, after a fork."""

@@ -56,6 +56,11 @@ class Writer:
         """Whether this thread is inside a write block."""
         return getattr(self._mine, "held", False)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self._connection is not None
+
     @contextmanager
     def turn(self) -> Iterator[sqlite3.Connection]:
         """A turn at writing. Leaving it normally means durable; an exception means that nothing was done."""

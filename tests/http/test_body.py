@@ -260,6 +260,15 @@ def test_without_a_length_only_a_terminated_input_is_read() -> None:
     assert body.parse(environ(b'{"a":1}', length="", **{"wsgi.input_terminated": True})) == {"a": 1}
 
 
+def test_a_chunked_body_that_the_host_does_not_give_is_refused() -> None:
+    """411, and nothing is read: taken for an empty body it would be another request than the one that was sent."""
+    env = environ(b'{"a":1}', length="", HTTP_TRANSFER_ENCODING="chunked")
+    refused = refusal(env)
+    assert (refused.status, refused.code) == (411, "length_required")
+    assert env["wsgi.input"].taken == 0
+    assert body.parse(environ(b'{"a":1}', length="", HTTP_TRANSFER_ENCODING="chunked", **{"wsgi.input_terminated": True})) == {"a": 1}
+
+
 def test_an_endless_terminated_input_is_read_to_just_past_the_cap() -> None:
     """A chunked body over the cap costs 64 KiB and a byte, however long it goes on."""
     env = environ(b"{" + b" " * 1_000_000, length="", **{"wsgi.input_terminated": True})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from authsvc.app import App
 from authsvc.events import Cause
 from authsvc.problems import Problem
 from authsvc.store.tx import Tx
-from tests.support import EMAIL, Client, FakeWorld, actions, event_rows, make_app, running
+from tests.support import EMAIL, Client, FakeWorld, actions, event_rows, make_app, running, together
 
 PATIENCE_SECONDS = 30
 FORKS = 5
@@ -303,6 +304,36 @@ def test_a_childs_close_leaves_the_parent_at_work(app: App) -> None:
     assert seen_by(app) == ["before", "child", "parent"]
 
 
+def test_a_fork_that_python_is_not_told_of_is_noticed(app: App) -> None:
+    """F12: uWSGI forks in C. The child, several threads at once, works on connections of its own, and its close closes them."""
+    log = Path(f"{app.core.store.path}-wal")
+    acts = (lambda: together(16, lambda number: note(app, f"child {number}")), app.close, log.exists)
+    with child(*acts, fork=fork_in_c) as result:
+        assert log.exists()
+    assert result[2] is False
+    note(app, "parent")
+    assert sorted(seen_by(app)) == sorted([*(f"child {number}" for number in range(16)), "parent"])
+
+
+def test_a_fork_that_python_is_not_told_of_while_the_database_is_open_is_refused(app: App) -> None:
+    """F12: the child holds none of the locks that SQLite thinks it holds, so it touches nothing and says what to do."""
+    note(app, "parent")
+
+    def refused() -> list[str]:
+        codes = []
+        for act in (lambda: note(app, "child"), lambda: seen_by(app), lambda: note(app, "child")):
+            with pytest.raises(Problem) as problem:
+                act()
+            codes.append(problem.value.code)
+        return codes
+
+    with child(refused, app.close, fork=fork_in_c) as result:
+        pass
+    assert result[0] == ["unavailable"] * 3
+    note(app, "parent")
+    assert seen_by(app) == ["parent"] * 2
+
+
 class LaterWorld(FakeWorld):
     """A world whose monotonic clock can be put forward."""
 
@@ -335,13 +366,18 @@ def seen_by(app: App) -> list[str]:
         return seen(tx)
 
 
+def fork_in_c() -> int:
+    """A fork without the interpreter's hooks."""
+    return int(ctypes.PyDLL(None).fork())
+
+
 @contextmanager
-def child(*acts: Callable[[], Any]) -> Iterator[list[Any]]:
+def child(*acts: Callable[[], Any], fork: Callable[[], int] = os.fork) -> Iterator[list[Any]]:
     """A forked process that does the first act now and the others after the block; what they returned, or the error."""
     (results, told), (gate, opened) = os.pipe(), os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forks with threads, if another test left one
-        pid = os.fork()
+        pid = fork()
     if pid == 0:
         signal.alarm(PATIENCE_SECONDS)  # a child that hangs ends
         try:
