@@ -44,6 +44,7 @@ class App:
             core.close()
             raise
         self._wsgi = Wsgi(core, ROUTES)
+        self._leave_exit = core.world.at_exit(self.close)  # hosts end without a word to their apps
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         self.deliveries.run_here()
@@ -57,8 +58,14 @@ class App:
         """From now on /readyz says so; whatever comes is still answered."""
         self.core.stopping.set()
 
+    def tick(self) -> int:
+        """One round of deliveries and housekeeping, here and now, for hosts that let no thread live; how much was done."""
+        return self.deliveries.tick()
+
     def close(self) -> None:
-        """Let running deliveries end, flush, and let go of the database. Requests must have ended."""
+        """Let running deliveries end, flush, and let go of the database. Requests must have ended. Comes by itself when the
+        process ends; a second time it does nothing."""
+        self._leave_exit()
         self.deliveries.stop()
         self.core.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import sys
@@ -93,6 +94,19 @@ class World:
         """In a child, after a fork: what other threads of the parent held is not ours to wait for."""
         self._work = threading.Condition()
         self._wakes = 0
+
+    def at_exit(self, act: Callable[[], object]) -> Callable[[], None]:
+        """Have something done when this process ends in order; the answer takes that back."""
+        atexit.register(act)
+        multiprocessing = sys.modules.get("multiprocessing.util")  # whose children end without atexit
+        finalizer = multiprocessing.Finalize(None, act, exitpriority=0) if multiprocessing else None
+
+        def take_back() -> None:
+            atexit.unregister(act)
+            if finalizer is not None:
+                finalizer.cancel()
+
+        return take_back
 
     def slow(self, act: str) -> None:
         """Called before anything slow (hashing, network), so that tests can refuse it inside a write block."""

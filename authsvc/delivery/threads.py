@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from authsvc.delivery.counting import Counting
 from authsvc.delivery.housekeeping import Housekeeping
-from authsvc.world import World
+from authsvc.problems import Problem
+from authsvc.world import ERROR, WARNING, World
 
 STOP_SECONDS = 10.0
 
@@ -54,6 +56,11 @@ class Deliveries:
         """Deliver one batch of each kind, in the caller's thread; how many messages there were."""
         return sum(worker.run_once() for worker in self.workers)
 
+    def tick(self) -> int:
+        """A batch of each kind, a round of housekeeping and of counting, in the caller's thread; how much was done. What
+        fails keeps nobody from their turn, and is tried again by a later one."""
+        return sum(self._turn_of(runner) for runner in self._one_of_each())
+
     def run_until_stopped(self) -> None:
         """Deliver, in threads, until `ask_to_stop` was called (by a signal handler, say), then stop."""
         self._start(self._runners)
@@ -65,13 +72,28 @@ class Deliveries:
 
     def stop(self) -> None:
         """Let the running batches end, then end the threads."""
-        threads = self._threads if os.getpid() in self._starters else []
+        ours = os.getpid() in self._starters
+        threads = self._threads if ours else []
+        if self._starters and not ours:  # a child that never delivered: what its parent's threads held is not to be waited for
+            self._world.renew()
         self._ended = True
         for runner in self._runners:
             runner.stop()
         for thread in threads:
             thread.join(STOP_SECONDS)
         self._threads = []
+
+    def _one_of_each(self) -> Iterable[Runner]:
+        return {runner.kind: runner for runner in self._runners}.values()
+
+    def _turn_of(self, runner: Runner) -> int:
+        try:
+            return runner.run_once()
+        except Problem as problem:  # the store is busy or away
+            self._world.log(f"delivery: {runner.kind}: {problem.code}: {problem.reason}", WARNING)
+        except Exception:  # noqa: BLE001 - whatever it was, the next one may do better
+            self._world.log(f"delivery: {runner.kind}: {traceback.format_exc()}", ERROR)
+        return 0
 
     def _start(self, runners: Sequence[Runner]) -> None:
         """Start the threads, if nobody has in this process. A parent's did not come along in a fork."""

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from time import monotonic
@@ -15,13 +16,18 @@ from typing import Any
 
 import pytest
 
+from authsvc import events
+from authsvc.app import App
+from authsvc.delivery.mail import MailCourier
+from authsvc.events import SYSTEM
 from authsvc.flows import outbox
+from authsvc.problems import Problem
 from authsvc.world import World
 from tests.delivery import FROM, crowd, ends, message, put, recipients
 from tests.faults.servers import PATIENCE_SECONDS, ROOT, environment, free_port
 from tests.letterbox import UNLIMITED
 from tests.mailserver import Behaviour, MailServer, mail_server
-from tests.support import EMAIL, Client, running, together
+from tests.support import EMAIL, Client, FakeWorld, running, together
 from tests.wire.servers import GUNICORN
 from tests.wire.servers import serving as served
 
@@ -169,6 +175,83 @@ def test_a_closed_app_starts_no_threads(tmp_path: Path) -> None:
         app.deliveries.stop()
         app.deliveries.run_here()
         assert threads() == []
+
+
+def test_a_tick_is_one_batch_of_each_kind_and_a_round_of_housekeeping(app: App, world: FakeWorld) -> None:
+    """For hosts without threads: bounded, in the caller's thread, to be called again while there is more."""
+    put(app, *crowd(MailCourier.batch + 3))
+    with app.core.store.write() as tx:
+        tx.events.record(events.USER_UPDATED, SYSTEM)
+    assert app.tick() == MailCourier.batch
+    assert Counter(ends(app).values()) == {"sent": MailCourier.batch, None: 3}
+    assert app.tick() == 3
+    assert app.tick() == 0
+    assert len([line for line in world.lines if line.startswith("--- mail to ")]) == MailCourier.batch + 3
+    world.advance(120)
+    assert app.tick() == 1, "a row is sealed"
+    assert threads() == []
+
+
+def test_what_fails_in_a_tick_keeps_nobody_from_their_turn(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker's problem, and a fault of ours, are logged; the mail goes out all the same."""
+    sms = app.deliveries.workers[1]
+
+    def fail(error: Exception) -> int:
+        raise error
+
+    monkeypatch.setattr(sms, "run_once", lambda: fail(Problem("busy", reason="a neighbour writes")))
+    monkeypatch.setattr(app.deliveries.workers[-1], "run_once", lambda: fail(ZeroDivisionError()))
+    put(app, EMAIL)
+    assert app.tick() == 1
+    assert ends(app) == {EMAIL: "sent"}
+    told = "\n".join(app.core.world.lines)
+    assert "delivery: sms: busy: a neighbour writes" in told
+    assert "ZeroDivisionError" in told
+
+
+ENDING = """
+import multiprocessing, sys
+from authsvc import create_app
+from tests.support import Client
+
+def work():
+    app = create_app()
+    for number in range(20):
+        Client(app).register(f"user-{number:03}@example.org", options={"sendEmail": True})
+    if sys.argv[1] == "fails":
+        raise SystemExit(3)
+
+if __name__ == "__main__":
+    if sys.argv[1] == "a multiprocessing child":
+        child = multiprocessing.get_context("fork").Process(target=work)
+        child.start()
+        child.join()
+        sys.exit(child.exitcode)
+    work()
+"""
+
+
+@pytest.mark.parametrize("how", ["ends", "fails", "a multiprocessing child"])
+def test_an_app_that_nobody_closes_is_closed_when_its_process_ends(tmp_path: Path, how: str) -> None:
+    """Hosts end without a word to their apps: no log is left beside the database, no mail held by a lease, none sent twice."""
+    with mail_server(tmp_path) as server:
+        settings = {"mail": server.url(), "mail_from": FROM, **UNLIMITED}
+        run = subprocess.run(
+            [sys.executable, "-c", ENDING, how],
+            cwd=ROOT,
+            env=environment(tmp_path, free_port(), settings),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        assert run.returncode == (3 if how == "fails" else 0), run.stderr
+        assert "Traceback" not in run.stderr
+        assert list(tmp_path.glob("authsvc.db-*")) == []
+        with mailing(tmp_path, server, delivery="off") as app:
+            while app.tick():
+                pass
+        assert recipients(server.messages) == dict.fromkeys(crowd(20), 1)
 
 
 FORKING = """
