@@ -39,3 +39,8 @@ install() {
     echo "$wanted" >"$stamp"
   fi
 }
+
+# The same for what is built here and so may not be possible here; its tests are skipped then.
+install_if_possible() {
+  (install "$1") || echo "cannot install the extra $1; on Debian: sudo apt-get install gcc python3-dev" >&2
+}

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from time import monotonic, sleep
@@ -51,7 +51,7 @@ class Server:
     process: subprocess.Popen[bytes]
     log: Path
     prefix: str = ""
-    cookies: dict[str, str] = field(default_factory=dict)
+    host: Any = None  # of tests/wire/hosts.py
 
     def connect(self) -> socket.socket:
         """A raw connection."""
@@ -70,14 +70,19 @@ class Server:
             return answers(received(connection))
 
     def call(self, method: str, path: str, body: Any = None, *, token: str | None = None, headers: dict[str, str] | None = None) -> Answer:
-        """One request on a connection of its own; the path is below the prefix."""
+        """One request with a JSON body; the path is below the prefix."""
         sent = {} if token is None else {"Authorization": f"Bearer {token}"}
         if body is not None:
             sent["Content-Type"] = "application/json"
-        content = None if body is None else json.dumps(body).encode()
+        return self.send(method, path, None if body is None else json.dumps(body).encode(), sent | (headers or {}))
+
+    def send(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None, *, below: bool = True
+    ) -> Answer:
+        """One request on a connection of its own."""
         connection = HTTPConnection(HOST, self.port, timeout=ANSWER_SECONDS)
         try:
-            connection.request(method, self.prefix + path, content, sent | (headers or {}))
+            connection.request(method, self.prefix + path if below else path, body, headers or {})
             response = connection.getresponse()
             return Answer(response.status, response.getheaders(), response.read())
         finally:
@@ -166,7 +171,7 @@ def _started(folder: Path, command: Sequence[str], prefix: str, environment: dic
         log = folder / f"log-{port}.txt"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, *(part.format(host=HOST, port=port) for part in command)],
+                [part.format(host=HOST, port=port) for part in _words(command)],
                 cwd=folder,
                 env=_environment(folder, port, environment),
                 stdin=subprocess.DEVNULL,
@@ -181,6 +186,11 @@ def _started(folder: Path, command: Sequence[str], prefix: str, environment: dic
     raise AssertionError("no port stays free")
 
 
+def _words(command: Sequence[str]) -> Sequence[str]:
+    """What is no program by itself is for our interpreter."""
+    return command if command[0].startswith("/") else (sys.executable, *command)
+
+
 def _environment(folder: Path, port: int, more: dict[str, str]) -> dict[str, str]:
     """The least that a process needs, and settings with cheap hashes."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
@@ -190,7 +200,7 @@ def _environment(folder: Path, port: int, more: dict[str, str]) -> dict[str, str
         "AUTHSVC_PUBLIC_URL": f"http://{HOST}:{port}",
         **{f"AUTHSVC_{name.upper()}": str(value) for name, value in CHEAP.items()},
     }
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(ROOT), str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
     given = {name: value.format(port=port) for name, value in more.items()}
     return {**kept, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1", **settings, **given}
 

@@ -1,10 +1,12 @@
-"""The same session under every host: `authsvc serve`, gunicorn with two workers, a mount point, two apps in one process."""
+"""The same session under every host: `authsvc serve`, others with several workers, a mount point, inside another app."""
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from http.cookies import SimpleCookie
 from pathlib import Path
 
@@ -12,27 +14,32 @@ import pytest
 from waitress.server import create_server
 
 from authsvc import create_app
+from authsvc.world import World
+from tests.delivery import FROM, crowd, recipients
+from tests.letterbox import BROWSER, UNLIMITED
+from tests.mailserver import MailServer, Slow, mail_server
 from tests.support import CHEAP, EMAIL, PASSWORD, Answer, Client, actions, running
-from tests.wire.servers import GUNICORN, HOST, SERVE, Server, serving
+from tests.wire.hosts import HOSTS, MOUNT, TIMER, hosted, links
+from tests.wire.servers import HOST, Server, one_answer
 
-MOUNTED = "/auth"
-HOSTS: dict[str, tuple[tuple[str, ...], str, dict[str, str]]] = {
-    "serve": (SERVE, "", {}),
-    "serve under a path": (SERVE, MOUNTED, {"AUTHSVC_PUBLIC_URL": f"http://{HOST}:{{port}}{MOUNTED}"}),
-    "gunicorn": (GUNICORN, "", {}),
-    "gunicorn under a path": (GUNICORN, MOUNTED, {"AUTHSVC_PUBLIC_URL": f"http://{HOST}:{{port}}{MOUNTED}", "SCRIPT_NAME": MOUNTED}),
-}
+LOGIN = b'{"email":"nobody@mail.com","password":"wrong-password-1"}'
+WELCOME = {"password": PASSWORD, "options": {"sendEmail": True}}
+ENDS = ("serve", "gunicorn", "gunicorn, preloaded", "granian", "uwsgi", "cheroot")  # each ends its processes in its own way
+
+
+@pytest.fixture(scope="module")
+def mailbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
+    """Where the mail of all hosts goes."""
+    with mail_server(tmp_path_factory.mktemp("mail")) as mailbox:
+        yield mailbox
 
 
 @pytest.fixture(scope="module", params=HOSTS)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mailbox: MailServer) -> Iterator[Server]:
     """Each host in turn."""
-    command, prefix, environment = HOSTS[request.param]
-    folder = tmp_path_factory.mktemp("host")
-    with serving(
-        folder, command, prefix=prefix, AUTHSVC_LIMIT_REGISTER="0", AUTHSVC_LIMIT_LOGIN_DELAY="0", **environment
-    ) as running_server:
-        yield running_server
+    settings = {"AUTHSVC_LIMIT_REGISTER": "0", "AUTHSVC_LIMIT_LOGIN_DELAY": "0", "AUTHSVC_MAIL": mailbox.url(), "AUTHSVC_MAIL_FROM": FROM}
+    with hosted(HOSTS[request.param], tmp_path_factory.mktemp("host"), **settings) as server:
+        yield server
 
 
 def cookies_of(answer: Answer) -> dict[str, tuple[str, str]]:
@@ -123,6 +130,116 @@ def test_a_head_and_an_early_refusal_leave_the_host_in_order(server: Server) -> 
     assert server.call("POST", "/login", {"email": "x" * 70_000}).status == 413
     assert server.call("POST", "/nowhere", {"a": 1}).status == 404
     assert server.call("DELETE", "/healthz").header("Allow") == "GET, HEAD, OPTIONS"
+
+
+def test_a_chunked_body_is_read_or_refused_but_never_overlooked(server: Server) -> None:
+    """In chunks, and slowly, it is the same request. Where the host gives no such body to the app, it is told 411."""
+    with server.connect() as connection:
+        connection.sendall(b"POST %b/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" % server.prefix.encode())
+        connection.sendall(b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
+        for piece in (LOGIN[:7], LOGIN[7:], b"") if server.host.chunked else ():
+            connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+        answer = one_answer(connection)
+    assert (answer.status, answer.code) == ((401, "invalid_credentials") if server.host.chunked else (411, "length_required"))
+
+
+def test_a_body_over_the_cap_is_413_and_the_next_request_is_served(server: Server) -> None:
+    """Declared and not yet sent, or in chunks without an end."""
+    head = b"POST %b/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" % server.prefix.encode()
+    with server.connect() as connection:
+        connection.sendall(head + b"Content-Length: 70000\r\n\r\n" + b" " * 70_000)
+        assert one_answer(connection).status == 413
+    if server.host.chunked:
+        with server.connect() as connection:
+            connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + (b"1000\r\n" + b" " * 4_096 + b"\r\n") * 35 + b"0\r\n\r\n")
+            assert one_answer(connection).status == 413
+    assert server.call("GET", "/healthz").status == 200
+
+
+def test_pages_and_what_they_point_to_are_below_the_mount(server: Server) -> None:
+    """A browser gets a page whose every link, form and file is found where the app is mounted."""
+    page = server.call("GET", "/login", headers=BROWSER)
+    assert (page.status, str(page.header("Content-Type")).partition(";")[0]) == (200, "text/html")
+    found = [link for link in links(page) if not link.startswith("data:")]
+    assert [link for link in found if not link.startswith(f"{server.prefix}/")] == []
+    paths = {link.removeprefix(server.prefix).partition("?")[0] for link in found}
+    assert {"/login", "/register", "/password/forgot", "/assets/style.css"} <= paths
+    assert {server.call("GET", path, headers=BROWSER).status for path in paths} <= {200, 303, 401, 405}, "and none is 404"
+
+
+def test_a_page_sends_a_browser_on_below_the_mount(server: Server) -> None:
+    """A form is answered by a redirect to a place that exists, with cookies that are sent there."""
+    assert server.call("POST", "/register", {"email": "form@mail.com", "password": PASSWORD}).status == 201
+    form = f"email=form%40mail.com&password={PASSWORD}".encode()
+    headers = BROWSER | {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"http://{HOST}:{server.port}"}
+    sent = server.send("POST", "/login", form, headers)
+    assert (sent.status, sent.header("Location")) == (303, f"{server.prefix}/account")
+    cookies = "; ".join(f"{name}={value}" for name, (value, path) in cookies_of(sent).items() if path == "/")
+    assert server.call("GET", "/account", headers=BROWSER | {"Cookie": cookies}).status == 200
+
+
+def test_a_stream_comes_whole_and_in_a_coding_that_shows_when_it_does_not(server: Server) -> None:
+    """The trail as lines has no length, so it comes in chunks."""
+    made = server.call("POST", "/register", {"email": "lines@mail.com", "password": PASSWORD}).json()
+    token = made["access_token"]
+    for number in range(5):
+        assert server.call("PUT", f"/user/{made['user']['id']}", {"name": f"Ann {number}"}, token=token).status == 200
+    answer = server.call("GET", "/audit/logs?subject=me", token=token, headers={"Accept": "application/x-ndjson"})
+    seen = [json.loads(line)["action"] for line in answer.body.splitlines()]
+    assert seen == ["user.registered"] + ["user.updated"] * 5
+    assert str(answer.header("Transfer-Encoding")).lower() == "chunked"
+    assert answer.header("Content-Length") is None
+    head = server.call("HEAD", "/audit/logs?subject=me", token=token, headers={"Accept": "application/x-ndjson"})
+    assert (head.status, head.body) == (200, b"")
+
+
+def test_mail_goes_out_once(server: Server, mailbox: MailServer) -> None:
+    """Whichever workers took the requests, and however many of them deliver."""
+    before = len(mailbox.messages)
+    wanted = [f"{server.port}-{to}" for to in crowd(6)]
+    for to in wanted:
+        assert server.call("POST", "/register", {"email": to, **WELCOME}).status == 201
+    mailbox.wait_for(before + 6)
+    assert server.call("GET", "/readyz").status == 200
+    assert recipients(mailbox.messages[before:]) == dict.fromkeys(wanted, 1)
+
+
+def test_what_else_a_host_serves_stays_as_it_was(server: Server) -> None:
+    """An app around ours keeps its own paths, and ours has none outside its mount."""
+    if server.host.site is not None:
+        assert server.send("GET", server.host.site, below=False).body == b"the shop"
+        assert server.send("GET", "/user", below=False).status == 404
+    assert server.call("GET", f"{MOUNT}/user").status == 404
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_stop_ends_deliveries_and_closes_the_database(name: str, tmp_path: Path) -> None:
+    """SIGTERM while mail is under way: what was sent is noted, what was not is free at once, and all arrives once."""
+    unlimited = {f"AUTHSVC_{name.upper()}": value for name, value in UNLIMITED.items()}
+    with mail_server(tmp_path, behaviour=Slow(0.02)) as mailbox:
+        settings = unlimited | {"AUTHSVC_MAIL": mailbox.url(), "AUTHSVC_MAIL_FROM": FROM}
+        with hosted(HOSTS[name], tmp_path, **settings) as server:
+            for to in crowd(20):
+                assert server.call("POST", "/register", {"email": to, **WELCOME}).status == 201
+        assert sorted(path.name for path in tmp_path.glob("authsvc.db-*")) == []
+        with closing(sqlite3.connect(tmp_path / "authsvc.db")) as database:
+            assert database.execute("SELECT count(*) FROM outbox WHERE done_at IS NULL AND lease_until > 0").fetchone() == (0,)
+        with running(tmp_path, World(), mail=mailbox.url(), mail_from=FROM) as app:
+            while app.tick():
+                pass
+        assert recipients(mailbox.messages) == dict.fromkeys(crowd(20), 1)
+
+
+def test_a_hosts_timer_delivers_where_there_are_no_threads(tmp_path: Path) -> None:
+    """`AUTHSVC_DELIVERY=off` and `app.tick()` from uWSGI's timer, as the README has it."""
+    with mail_server(tmp_path) as mailbox:
+        settings = {"AUTHSVC_DELIVERY": "off", "AUTHSVC_MAIL": mailbox.url(), "AUTHSVC_MAIL_FROM": FROM}
+        with hosted(TIMER, tmp_path, **settings) as server:
+            for to in crowd(3):
+                assert server.call("POST", "/register", {"email": to, **WELCOME}).status == 201
+            mailbox.wait_for(3)
+            assert server.call("GET", "/readyz").status == 200
+        assert recipients(mailbox.messages) == dict.fromkeys(crowd(3), 1)
 
 
 def test_a_mounted_app_serves_below_its_mount_only(tmp_path: Path) -> None:
