@@ -110,7 +110,7 @@ class Settings:
     )
     letters: str = setting("", parse.text, "folder whose `<locale>/<name>.txt` and `.html` replace the bundled letters, file by file")
     pages: str = setting("", parse.text, "folder whose `.html` and assets replace those of the bundled pages, file by file")
-    delivery: str = setting("threads", parse.choice("threads", "off"), "`off`: mail waits for an `authsvc worker`")
+    delivery: str = setting("threads", parse.choice("threads", "off"), "`off`: mail waits for an `authsvc worker`, or for `app.tick()`")
     webhook_networks: tuple[IPv4Network | IPv6Network, ...] = setting(
         "", parse.networks, "CIDRs of networks that are not public and that webhooks may reach all the same, also by plain http"
     )
