@@ -1,4 +1,4 @@
-"""The clock, chance, the network, pauses and the log: the only room that touches them. Tests put their own in its place."""
+"""The clock, chance, the network, pauses, the end and the log: the only room that touches them. Tests put their own in its place."""
 
 from __future__ import annotations
 

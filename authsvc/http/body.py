@@ -27,7 +27,9 @@ def read(environ: Mapping[str, Any]) -> bytes:
         wanted = int(digits[:10] or "0")
         if wanted > MAX_BYTES:
             raise Problem("body_too_large")
-        raw: bytes = environ["wsgi.input"].read(wanted) if wanted else b""
+        if environ.get("HTTP_TRANSFER_ENCODING"):  # hosts that let this through read it in different ways (RFC 9112 section 6.1)
+            raise Problem("invalid_request", "Content-Length beside Transfer-Encoding.", status=400)
+        raw = _taken(environ, wanted) if wanted else b""
         if len(raw) < wanted:
             raise Problem("invalid_request", "The body ended before its Content-Length.", status=400)
         return raw
@@ -35,9 +37,20 @@ def read(environ: Mapping[str, Any]) -> bytes:
         if environ.get("HTTP_TRANSFER_ENCODING"):  # a host that leaves chunks to the app: to overlook a body is to misread the request
             raise Problem("length_required")
         return b""
-    raw = environ["wsgi.input"].read(MAX_BYTES + 1)
+    raw = _taken(environ, MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
         raise Problem("body_too_large")
+    return raw
+
+
+def _taken(environ: Mapping[str, Any], most: int) -> bytes:
+    """What the host gives. That a body is malformed or broke off each host says by an exception of its own."""
+    try:
+        raw: bytes = environ["wsgi.input"].read(most)
+    except Exception as error:  # noqa: BLE001 - OSError, ValueError, and classes that only the host knows
+        raise Problem(
+            "invalid_request", "The body is malformed, or broke off.", status=400, reason=f"body: {type(error).__name__}"
+        ) from None
     return raw
 
 

@@ -15,7 +15,7 @@ MAX_HEADER = 16_384
 
 METHOD = "_method="
 
-_UNCLEAN = re.compile(r"%2f|(?<!:)//", re.IGNORECASE)
+_UNCLEAN = re.compile(r"%2f|(?<!:)//|/(\.|%2e){1,2}(/|$)", re.IGNORECASE)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.proxies import NAME, PROXIES, Proxied, proxied, proxying
+from tests.hooks import receiving
 from tests.letterbox import BROWSER
 from tests.support import PASSWORD, Answer
 from tests.wire.hosts import links
@@ -83,6 +84,17 @@ def test_the_clients_address_is_the_one_that_the_proxy_saw(proxy: Proxied) -> No
     seen = proxy.send("GET", "/audit/logs?subject=me", headers={"Authorization": f"Bearer {token}"})["items"]
     assert [item["ip"] for item in seen] == ["127.0.0.7"]
     assert "203.0.113.9" not in proxy.service.lines()
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_a_header_that_a_host_would_take_for_the_proxys_own_does_not_come_through(name: str, tmp_path: Path) -> None:
+    """WSGI spells `X_Forwarded_For` like `X-Forwarded-For`, and not every host keeps them apart."""
+    with receiving() as upstream, proxying(name, tmp_path, upstream.port) as port:
+        claims = {"X_Forwarded_For": "203.0.113.9", "X-Forwarded_For": "203.0.113.9", "x_forwarded-for": "203.0.113.9"}
+        assert Proxied(port, tmp_path).send("POST", "/login", b"{}", claims, source="127.0.0.7").status == 200
+        (got,) = upstream.got
+    assert got.headers["x-forwarded-for"] == "127.0.0.7"
+    assert [name for name in got.headers if "_" in name] == []
 
 
 def test_the_host_header_makes_no_link(proxy: Proxied) -> None:

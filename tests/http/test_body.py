@@ -269,6 +269,33 @@ def test_a_chunked_body_that_the_host_does_not_give_is_refused() -> None:
     assert body.parse(environ(b'{"a":1}', length="", HTTP_TRANSFER_ENCODING="chunked", **{"wsgi.input_terminated": True})) == {"a": 1}
 
 
+class Broken(Exception):
+    """What only some host knows."""
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), ValueError("bad chunk"), Broken()])
+@pytest.mark.parametrize("length", ["7", ""])
+def test_a_host_that_fails_to_read_is_a_400(error: Exception, length: str) -> None:
+    """A broken chunk, or a client that went away: each host has its own exception, and none of them is a fault of ours."""
+
+    class Failing(Counted):
+        def read(self, _size: int | None = -1) -> bytes:
+            raise error
+
+    env = environ(b'{"a":1}', length=length, **{"wsgi.input_terminated": True}) | {"wsgi.input": Failing()}
+    refused = refusal(env)
+    assert (refused.status, refused.code) == (400, "invalid_request")
+    assert str(error) not in (refused.reason or "") or str(error) == ""
+
+
+def test_two_ways_to_frame_a_body_are_a_400() -> None:
+    """F1: a host that lets both through may have read either."""
+    env = environ(b'{"a":1}', HTTP_TRANSFER_ENCODING="chunked", **{"wsgi.input_terminated": True})
+    refused = refusal(env)
+    assert (refused.status, refused.code) == (400, "invalid_request")
+    assert env["wsgi.input"].taken == 0
+
+
 def test_an_endless_terminated_input_is_read_to_just_past_the_cap() -> None:
     """A chunked body over the cap costs 64 KiB and a byte, however long it goes on."""
     env = environ(b"{" + b" " * 1_000_000, length="", **{"wsgi.input_terminated": True})

@@ -83,6 +83,14 @@ def test_an_encoded_slash_is_not_a_slash(encoded: str, variable: str) -> None:
     assert refusal(lambda: request(PATH_INFO=decoded, **{variable: encoded}).path) == ("not_found", 404)
 
 
+@pytest.mark.parametrize("cleaned", ["/./user", "/x/../user", "/x/%2E%2e/user", "/x/.%2e/user", "/user/.", "/user/x/..", "/user/%2e"])
+def test_what_a_host_cleans_is_no_path_of_ours(cleaned: str) -> None:
+    """uWSGI takes dot segments out before we see the path: a proxy that keeps people from /user would not know that this is it."""
+    assert refusal(lambda: request(PATH_INFO="/user", REQUEST_URI=cleaned).path) == ("not_found", 404)
+    for clean in ("/.well-known/user", "/user.", "/..user", "/user?next=/../x", "/a.b/user", "/..."):
+        assert request(PATH_INFO="/user", REQUEST_URI=clean).path == "/user"
+
+
 def test_an_encoded_slash_in_the_query_is_nobodys_path() -> None:
     """Only the path part of the target is looked at."""
     assert request(PATH_INFO="/user", REQUEST_URI="/user?next=%2Fa", RAW_URI="/user?next=%2Fa").path == "/user"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ from tests.letterbox import BROWSER, UNLIMITED
 from tests.mailserver import MailServer, Slow, mail_server
 from tests.support import CHEAP, EMAIL, PASSWORD, Answer, Client, actions, running
 from tests.wire.hosts import HOSTS, MOUNT, TIMER, hosted, links
-from tests.wire.servers import HOST, Server, one_answer
+from tests.wire.servers import HOST, Server, one_answer, received
 
 LOGIN = b'{"email":"nobody@mail.com","password":"wrong-password-1"}'
 WELCOME = {"password": PASSWORD, "options": {"sendEmail": True}}
@@ -40,6 +42,12 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     settings = {"AUTHSVC_LIMIT_REGISTER": "0", "AUTHSVC_LIMIT_LOGIN_DELAY": "0", "AUTHSVC_MAIL": mailbox.url(), "AUTHSVC_MAIL_FROM": FROM}
     with hosted(HOSTS[request.param], tmp_path_factory.mktemp("host"), **settings) as server:
         yield server
+
+
+def signed_up(server: Server, email: str) -> str:
+    """The access token of a new account."""
+    token: str = server.call("POST", "/register", {"email": email, "password": PASSWORD}).json()["access_token"]
+    return token
 
 
 def cookies_of(answer: Answer) -> dict[str, tuple[str, str]]:
@@ -154,6 +162,35 @@ def test_a_body_over_the_cap_is_413_and_the_next_request_is_served(server: Serve
             connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + (b"1000\r\n" + b" " * 4_096 + b"\r\n") * 35 + b"0\r\n\r\n")
             assert one_answer(connection).status == 413
     assert server.call("GET", "/healthz").status == 200
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\nzz\r\n" + LOGIN + b"\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\n" + LOGIN + b"\r\n0\r\n\r\n",
+        b"Content-Length: -1\r\n\r\n" + LOGIN,
+        b"Content-Length: 999\r\n\r\n" + LOGIN,
+    ],
+    ids=["two framings", "no size", "another size", "no length", "cut off"],
+)
+def test_f1_a_body_that_is_malformed_or_broke_off_is_nobodys_fault_but_the_clients(server: Server, rest: bytes) -> None:
+    """F1: by the host or by the app, 4xx or no answer at all; never a 500, and the next client is served."""
+    with server.connect() as connection:
+        connection.sendall(b"POST %b/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" % server.prefix.encode() + rest)
+        connection.shutdown(socket.SHUT_WR)
+        statuses = re.findall(rb"^HTTP/1\.[01] (\d)", received(connection), re.MULTILINE)
+    assert set(statuses) <= {b"4"}
+    assert server.call("GET", "/healthz").status == 200
+
+
+@pytest.mark.parametrize("path", ["/./user", "/x/../user", "/x/%2e%2e/user", "//user", "/user%2f", "/user/", "/user%00"])
+def test_f2_no_other_spelling_of_a_path_is_a_route(server: Server, path: str) -> None:
+    """F2: whatever the host makes of it before the app sees it, what a proxy would not take for /user is not /user here."""
+    token = signed_up(server, f"path-{path.encode().hex()}@mail.com")
+    assert server.call("GET", "/user", token=token).status == 200
+    assert server.call("GET", path, token=token).status in {400, 404}
 
 
 def test_pages_and_what_they_point_to_are_below_the_mount(server: Server) -> None:
