@@ -43,6 +43,7 @@ class App:
         except BaseException:
             core.close()
             raise
+        core.store.rest()  # the host may fork now, and not each does so in a way that we are told of
         self._wsgi = Wsgi(core, ROUTES)
         self._leave_exit = core.world.at_exit(self.close)  # hosts end without a word to their apps
 

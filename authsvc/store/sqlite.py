@@ -72,7 +72,7 @@ class Store:
         """Everything that belongs to one process."""
         self._checked = float("-inf")
         self._readers: deque[Tx] = deque()  # those at rest: never more than there were readers at once
-        self._gate = Gate(self._rest, self._renew)
+        self._gate = Gate(self.rest, self._renew)
         self._writer = Writer(lambda: connect(self.path), self._check_file, self._world, self.metrics)
         self._pid = os.getpid()  # last: only then may other threads go on
 
@@ -123,7 +123,7 @@ class Store:
         self._writer.close()
         self._on_close()
 
-    def _rest(self) -> None:
+    def rest(self) -> None:
         """Hold no connection until the next use."""
         if self._pid == os.getpid():
             self._close_readers()

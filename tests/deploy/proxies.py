@@ -158,11 +158,11 @@ def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
 
 
 def absent_or(name: str) -> str:
-    """The program, or a skip; where CI has promised the proxies, a failure."""
+    """The program, or a skip; where CI has promised it, a failure."""
     found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if found:
         return found
     message = f"there is no {name} on this machine"
-    if os.environ.get("CI_HAS_PROXIES") == "1":
+    if os.environ.get(f"CI_HAS_{name.upper()}") == "1":
         pytest.fail(message, pytrace=False)
     pytest.skip(message)
