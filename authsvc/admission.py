@@ -108,10 +108,10 @@ class Admission:
 
     def _parse(self, request: Request, route: Route) -> None:
         if route.query is not None:
-            request.query = route.query.parse(request.query_values())
+            request.query = route.query.parse(request.query_values(), textual=True)
         if request.method not in ("GET", "HEAD"):
             request.given = body.parse(request.environ)
-            request.body = route.body.parse(request.given)
+            request.body = route.body.parse(request.given, textual=body.media_type(request.environ) == body.FORM)
 
     def _identify(self, request: Request, route: Route) -> None:
         if route.who.token:

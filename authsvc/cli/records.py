@@ -10,6 +10,7 @@ from authsvc.flows.newcomers import Newcomer, NewFactor, NewIdentity, NewRole
 from authsvc.flows.signup import PHONE_KEY
 from authsvc.handlers import fields
 from authsvc.http import body, shapes
+from authsvc.http.parsers import parser
 from authsvc.http.shapes import Field, Shape
 from authsvc.primitives import totp
 from authsvc.primitives.emails import Email
@@ -26,6 +27,7 @@ UNUSABLE = "!"  # what Django puts before a password that nobody has
 FACTORS = ("totp", "sms", "email")
 
 
+@parser(type="string", maxLength=40)
 def _user_id(value: Any) -> str:
     text = shapes.raw_text(value, most=40)
     if not is_id(text, USER):
@@ -33,10 +35,12 @@ def _user_id(value: Any) -> str:
     return text
 
 
+@parser(type="string", maxLength=200)
 def _secret(value: Any) -> bytes:
     return totp.read(shapes.raw_text(value, most=200))
 
 
+@parser(**fields.role.schema)
 def _own_role(value: Any) -> str:
     name: str = fields.role(value)
     if name in BUILT_IN_ROLES:
@@ -95,10 +99,10 @@ USER_RECORD = Shape(
         "phone_number": Field(fields.phone_number),
         "phone_number_verified": Field(shapes.flag, default=False),
         "name": Field(fields.name),
-        "picture": Field(fields.PROFILE["picture"].parse),
+        "picture": Field(fields.picture),
         "locale": Field(fields.locale),
         "status": Field(fields.status, default=ACTIVE),
-        "password_hash": Field(lambda value: shapes.raw_text(value, most=2_000)),
+        "password_hash": Field(shapes.raw(most=2_000)),
         "roles": Field(fields.roles, default=()),
         "metadata": Field(fields.metadata, default={}),
         "app_metadata": Field(fields.metadata, default={}),

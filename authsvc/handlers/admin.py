@@ -9,30 +9,31 @@ from authsvc.flows.core import Core
 from authsvc.flows.registration import Wishes
 from authsvc.flows.users import NewUser
 from authsvc.handlers import fields
-from authsvc.handlers.listings import WRONG, limit, opened, sealed
+from authsvc.handlers.listings import LONGEST_CURSOR, WRONG, limit, opened, sealed
 from authsvc.handlers.users import shown
 from authsvc.http.negotiation import language
+from authsvc.http.parsers import parser
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer
 from authsvc.http.shapes import Field, Shape, flag, nested, raw_text, text
 from authsvc.primitives.ids import USER, is_id
 from authsvc.problems import invalid
-from authsvc.rules import profiles
 from authsvc.store.directory import Place
 from authsvc.store.users import ACTIVE
 
 
+@parser(type="string", maxLength=LONGEST_CURSOR, description=WRONG)
 def _place(value: Any) -> Place:
-    return Place._make(opened(raw_text(value, most=2_000), len(Place._fields)))
+    return Place._make(opened(raw_text(value, most=LONGEST_CURSOR), len(Place._fields)))
 
 
-_OPTIONS = Shape({name: Field(flag, default=False) for name in ("sendEmail", "sendResetEmail", "verifyEmail")})
+_OPTIONS = Shape({name: Field(fields.MAILS[name], default=False) for name in ("sendEmail", "sendResetEmail", "verifyEmail")})
 CREATE = Shape(
     {
         "email": Field(fields.email, required=True),
         "password": Field(fields.password),
         "name": Field(fields.name),
-        "picture": Field(profiles.picture),
+        "picture": Field(fields.picture),
         "phone_number": Field(fields.phone_number),
         "locale": Field(fields.locale),
         "metadata": Field(fields.metadata),
@@ -40,14 +41,14 @@ CREATE = Shape(
         "app_metadata": Field(fields.metadata),
         "email_verified": Field(flag, default=False),
         "status": Field(fields.status, default=ACTIVE),
-        "send_invite": Field(flag, default=False),
+        "send_invite": Field(fields.MAILS["sendResetEmail"], default=False),
         "options": Field(nested(_OPTIONS), default=_OPTIONS.parse({})),
     },
     reserved=fields.NOT_THEIRS - fields.ADMINISTERED.keys(),
 )
 SEARCH = Shape(
     {
-        "q": Field(text(most=200)),
+        "q": Field(text(most=200).about("What the name or the address begins with.", example="ann")),
         "role": Field(fields.role),
         "status": Field(fields.status),
         "created_after": Field(fields.moment),

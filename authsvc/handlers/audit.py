@@ -15,6 +15,7 @@ from authsvc.handlers.listings import limit, place_by
 from authsvc.http import lines
 from authsvc.http.lines import CSV, NDJSON
 from authsvc.http.negotiation import preferred
+from authsvc.http.parsers import parser
 from authsvc.http.request import Request
 from authsvc.http.response import NEGOTIATED, Response, answer, dumps
 from authsvc.http.shapes import Field, Shape, choice, matching, raw_text, text
@@ -32,6 +33,7 @@ ROWS_PER_CALL = 100_000  # that one request checks: a second or three
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
+@parser(type="string", format="date-time", maxLength=40, examples=["2030-01-31T12:30:00Z"])
 def _time(value: Any) -> int:
     """RFC 3339, in ms. What is finer is cut off."""
     given = raw_text(value, most=40)
@@ -45,6 +47,7 @@ def _time(value: Any) -> int:
         raise wrong from None
 
 
+@parser(type="string", maxLength=60, examples=["203.0.113.7"])
 def _ip(value: Any) -> str:
     try:
         return str(ip_address(raw_text(value, most=60)))
@@ -52,6 +55,7 @@ def _ip(value: Any) -> str:
         raise Invalid("invalid", "Use an IP address.") from None
 
 
+@parser(type="string", maxLength=15, pattern="^0*[1-9][0-9]*$", description="The `next_seq` of the call before.", examples=["1"])
 def _seq(value: Any) -> int:
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,15}", value) or not int(value):
         raise Invalid("invalid", "Use the `next_seq` of the call before.")
@@ -60,8 +64,8 @@ def _seq(value: Any) -> int:
 
 LOGS = Shape(
     {
-        "actor": Field(text(most=100)),
-        "subject": Field(text(most=100)),
+        "actor": Field(text(most=100).about("Who did it: an id, or the address that was given.")),
+        "subject": Field(text(most=100).about("Whom it happened to; `me`: the caller.", example=ME)),
         "action": Field(matching(r"[a-z0-9_]+(\.[a-z0-9_]+)*(\.\*)?", "Use the name of an event, or a prefix such as login.*", most=100)),
         "outcome": Field(choice("success", "failure")),
         "ip": Field(_ip),

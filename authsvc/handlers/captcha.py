@@ -9,7 +9,7 @@ from authsvc.http.request import Request
 from authsvc.http.response import Response, answer
 from authsvc.http.shapes import Field, Shape, choice
 
-CHALLENGE = Shape({"action": Field(choice(*ACTIONS), required=True)})
+CHALLENGE = Shape({"action": Field(choice(*ACTIONS).about("What it is to be solved for."), required=True)})
 
 
 def challenge(core: Core, request: Request) -> Response:

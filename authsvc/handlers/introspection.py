@@ -7,12 +7,12 @@ from authsvc.flows.core import Core
 from authsvc.http.body import MAX_BYTES
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer
-from authsvc.http.shapes import Field, Shape, raw_text
+from authsvc.http.shapes import Field, Shape, raw
 
 INTROSPECT = Shape(
     {
-        "token": Field(lambda value: raw_text(value, most=MAX_BYTES), required=True),
-        "token_type_hint": Field(lambda value: raw_text(value, most=100)),  # RFC 7662; a token shows its kind itself
+        "token": Field(raw(most=MAX_BYTES).about("An access token, a refresh token or an API key.", example="eyJ…"), required=True),
+        "token_type_hint": Field(raw(most=100)),  # RFC 7662; a token shows its kind itself
     }
 )
 

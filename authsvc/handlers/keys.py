@@ -11,6 +11,7 @@ from authsvc.flows.core import Core
 from authsvc.flows.keys import NewKey
 from authsvc.flows.users import timestamp
 from authsvc.handlers import fields, listings
+from authsvc.http.parsers import parser
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer, nothing
 from authsvc.http.shapes import Field, Shape, nullable, raw_text, several
@@ -21,6 +22,7 @@ from authsvc.store.keys import ApiKey
 MOST_NETWORKS = 50
 
 
+@parser(type="string", maxLength=60, description="A network in CIDR notation.", examples=["10.0.0.0/8"])
 def network(value: Any) -> str:
     try:
         found = ip_network(raw_text(value, most=60))

@@ -8,8 +8,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from authsvc.http.parsers import Parser
 from authsvc.http.response import Response, answer
 from authsvc.http.shapes import Field, Shape, whole
+from authsvc.primitives import ids
 from authsvc.primitives.ids import NEWEST, is_id
 from authsvc.problems import Invalid
 
@@ -18,7 +20,7 @@ MOST = 200
 LONGEST_CURSOR = 2_000
 WRONG = "Use the `next_cursor` of the page before."
 
-limit = Field(whole(1, MOST), default=DEFAULT_LIMIT)
+limit = Field(whole(1, MOST).about(f"How many items at most; {DEFAULT_LIMIT} unless told.", example=DEFAULT_LIMIT), default=DEFAULT_LIMIT)
 
 
 class Listed(Protocol):
@@ -42,7 +44,7 @@ def page(found: Sequence[L], most: int, public: Callable[[L], Mapping[str, Any]]
     return answer({"items": items, "next_cursor": found[most - 1].id if len(found) > most else None})
 
 
-def place_by(prefix: str) -> Callable[[Any], str]:
+def place_by(prefix: str) -> Parser[str]:
     """A cursor that is the id of the last item of the page before."""
 
     def parse(value: Any) -> str:
@@ -50,7 +52,7 @@ def place_by(prefix: str) -> Callable[[Any], str]:
             raise Invalid("invalid", WRONG)
         return value
 
-    return parse
+    return Parser(parse, {"type": "string", "pattern": ids.pattern(prefix), "description": WRONG})
 
 
 def sealed(parts: tuple[str, ...]) -> str:

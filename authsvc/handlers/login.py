@@ -13,16 +13,18 @@ from authsvc.handlers.redirects import checked
 from authsvc.http.negotiation import language
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer
-from authsvc.http.shapes import Field, Shape, flag, nested, raw_text
+from authsvc.http.shapes import Field, Shape, nested, raw
 from authsvc.problems import invalid
 
 
 def _options(*mails: str, set_cookie: bool) -> Field:
-    shape = Shape({"setCookie": Field(flag, default=set_cookie)} | {name: Field(flag, default=False) for name in mails})
+    shape = Shape(
+        {"setCookie": Field(fields.set_cookie, default=set_cookie)} | {name: Field(fields.MAILS[name], default=False) for name in mails}
+    )
     return Field(nested(shape), default=shape.parse({}))
 
 
-INVITED = Field(lambda value: raw_text(value, most=100))  # a link token
+INVITED = Field(raw(most=100).about("The token of an invite's link.", example="…"))
 REGISTER = Shape(
     {
         "email": Field(fields.email, required=True),
@@ -46,8 +48,8 @@ LOGIN = Shape(
 REAUTHENTICATE = Shape(
     {
         "password": Field(fields.password),
-        "factor_id": Field(lambda value: raw_text(value, most=100)),
-        "code": Field(lambda value: raw_text(value, most=40)),
+        "factor_id": Field(fields.factor_id),
+        "code": Field(fields.code),
     }
 )
 CHANGE_PASSWORD = Shape({"current_password": Field(fields.password), "new_password": Field(fields.password, required=True)})

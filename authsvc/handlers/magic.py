@@ -10,13 +10,13 @@ from authsvc.handlers.redirects import REDIRECT, checked
 from authsvc.http.negotiation import language, only_looks, wants_json_only, wants_page
 from authsvc.http.request import Request
 from authsvc.http.response import Response
-from authsvc.http.shapes import Field, Shape, flag, nested
+from authsvc.http.shapes import Field, Shape, nested
 from authsvc.pages import views
 from authsvc.primitives.emails import half_masked
 from authsvc.rules.challenges import MAGIC
 from authsvc.store.challenges import Challenge
 
-_OPTIONS = Shape({"setCookie": Field(flag, default=True), "createUser": Field(flag, default=True)})
+_OPTIONS = Shape({"setCookie": Field(fields.set_cookie, default=True), "createUser": Field(fields.create_user, default=True)})
 MAGIC_ASK = Shape(
     {
         "email": Field(fields.email, required=True),

@@ -15,15 +15,11 @@ from authsvc.handlers.answers import token_response
 from authsvc.http.negotiation import language, wants_page
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer
-from authsvc.http.shapes import Field, Shape, choice, flag, raw_text
-from authsvc.primitives.jwts import MAX_BYTES
+from authsvc.http.shapes import Field, Shape, choice, flag
 from authsvc.problems import Problem, invalid
 from authsvc.store.factors import Factor
 
-_id = Field(lambda value: raw_text(value, most=100))
-_mfa_token = Field(lambda value: raw_text(value, most=MAX_BYTES))
-_code = Field(lambda value: raw_text(value, most=40), required=True)
-LABEL = Field(fields.name)
+LABEL = Field(fields.name.about("What its owner calls it.", example="my phone"))
 SETUP = Shape(
     {
         "type": Field(choice(*(kind.type for kind in KINDS if kind.enrols)), required=True),
@@ -32,8 +28,8 @@ SETUP = Shape(
     }
 )
 AUTHENTICATOR_SETUP = Shape({"label": LABEL})
-VERIFY = Shape({"code": _code, "factor_id": _id, "mfa_token": _mfa_token})
-REMOVE = Shape({"factor_id": _id, "all": Field(flag, default=False)})
+VERIFY = Shape({"code": Field(fields.code, required=True), "factor_id": Field(fields.factor_id), "mfa_token": Field(fields.mfa_token)})
+REMOVE = Shape({"factor_id": Field(fields.factor_id), "all": Field(flag.about("Every factor."), default=False)})
 
 
 def setup(core: Core, request: Request) -> Response:

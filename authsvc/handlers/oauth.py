@@ -17,7 +17,7 @@ from authsvc.http.body import FORM, media_type
 from authsvc.http.negotiation import language, only_looks, wants_json_only, wants_page
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer, found, nothing, see_other
-from authsvc.http.shapes import Field, Shape, flag, raw_text
+from authsvc.http.shapes import Field, Shape, flag, raw
 from authsvc.primitives.keyring import encode
 from authsvc.problems import Invalid, Problem
 from authsvc.rules import profiles
@@ -29,18 +29,18 @@ MAX_CODE = 4_096
 _BROWSER = re.compile(r"[A-Za-z0-9_-]{43}")
 _PARAMETERS = ("state", "code", "iss", "error", "user")
 
-START = Shape({**REDIRECT.fields, "again": Field(flag, default=False)})
+START = Shape({**REDIRECT.fields, "again": Field(flag.about("Renew the session that there is, as /reauthenticate does."), default=False)})
 CALLBACK = Shape(
     {
-        "state": Field(lambda value: raw_text(value, most=200)),
-        "code": Field(lambda value: raw_text(value, most=MAX_CODE)),
-        "iss": Field(lambda value: raw_text(value, most=500)),
-        "error": Field(lambda value: raw_text(value, most=200)),
-        "user": Field(lambda value: raw_text(value, most=2_000)),
+        "state": Field(raw(most=200)),
+        "code": Field(raw(most=MAX_CODE)),
+        "iss": Field(raw(most=500)),
+        "error": Field(raw(most=200)),
+        "user": Field(raw(most=2_000)),
     },
     lenient=True,
 )
-LINK = Shape({"provider": Field(lambda value: raw_text(value, most=100), required=True), **REDIRECT.fields})
+LINK = Shape({"provider": Field(raw(most=100).about(example="github"), required=True), **REDIRECT.fields})
 
 
 def offered(core: Core, request: Request) -> Response:

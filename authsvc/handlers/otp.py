@@ -10,35 +10,33 @@ from authsvc.handlers.magic import signed_in
 from authsvc.http.negotiation import language
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer
-from authsvc.http.shapes import Field, Shape, choice, flag, nested, raw_text
+from authsvc.http.shapes import Field, Shape, choice, nested
 from authsvc.primitives.ids import CHALLENGE, is_id
-from authsvc.primitives.jwts import MAX_BYTES
 from authsvc.problems import Problem, invalid
 from authsvc.rules import access, phones
 from authsvc.rules.challenges import CHANGE, EMAIL, FACTOR, MAGIC, SMS, VERIFY
 from authsvc.store.challenges import Challenge
 
-_OPTIONS = Shape({"setCookie": Field(flag, default=True), "createUser": Field(flag, default=True)})
+_OPTIONS = Shape({"setCookie": Field(fields.set_cookie, default=True), "createUser": Field(fields.create_user, default=True)})
 _channel = Field(choice(SMS, EMAIL))
-_text = Field(lambda value: raw_text(value, most=MAX_BYTES))
 SEND = Shape(
     {
         "channel": _channel,
         "email": Field(fields.email),
         "phone_number": Field(fields.phone_number),
-        "mfa_token": _text,
-        "factor_id": _text,
+        "mfa_token": Field(fields.mfa_token),
+        "factor_id": Field(fields.factor_id),
         "options": Field(nested(_OPTIONS), default=_OPTIONS.parse({})),
     }
 )
 VERIFY_CODE = Shape(
     {
-        "code": Field(lambda value: raw_text(value, most=40), required=True),
-        "challenge_id": Field(lambda value: raw_text(value, most=100)),
+        "code": Field(fields.code, required=True),
+        "challenge_id": Field(fields.challenge_id),
         "email": Field(fields.email),
         "phone_number": Field(fields.phone_number),
-        "mfa_token": _text,
-        "factor_id": _text,
+        "mfa_token": Field(fields.mfa_token),
+        "factor_id": Field(fields.factor_id),
     }
 )
 REMOVE = Shape({"channel": Field(choice(SMS, EMAIL), required=True)})

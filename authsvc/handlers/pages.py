@@ -8,14 +8,14 @@ from authsvc.handlers.login import INVITED
 from authsvc.handlers.redirects import REDIRECT, checked
 from authsvc.http.request import Request
 from authsvc.http.response import Response
-from authsvc.http.shapes import Field, Shape, raw_text
+from authsvc.http.shapes import Field, Shape, raw
 from authsvc.pages import views
 from authsvc.pages.site import asset
 from authsvc.problems import Problem
 from authsvc.rules.challenges import INVITE
 
 REGISTER = Shape({**REDIRECT.fields, "invite": INVITED})
-ACCOUNT = Shape({"done": Field(lambda value: raw_text(value, most=20))})
+ACCOUNT = Shape({"done": Field(raw(most=20).about("What was done on the page before."))})
 
 
 def login(core: Core, request: Request) -> Response:

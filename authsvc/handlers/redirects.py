@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from authsvc.flows.core import Core
-from authsvc.http.shapes import Field, Shape, raw_text
+from authsvc.http.shapes import Field, Shape, raw
 from authsvc.problems import invalid
 from authsvc.rules.redirects import MAX_LENGTH, is_allowed
 
-REDIRECT = Shape({"redirect_to": Field(lambda value: raw_text(value, most=MAX_LENGTH))})
+_target = raw(most=MAX_LENGTH).about(
+    "Where the browser goes afterwards: a URL of an origin in AUTHSVC_APP_ORIGINS.", example="https://app.example.com/"
+)
+REDIRECT = Shape({"redirect_to": Field(_target)})
 
 
 def checked(core: Core, values: Mapping[str, Any]) -> str | None:

@@ -14,7 +14,9 @@ from authsvc.http.response import Response, answer, nothing
 from authsvc.http.shapes import Field, Shape, text
 from authsvc.problems import Invalid, invalid
 
-PUT = Shape({"description": Field(text(most=200, least=0)), "caps": Field(fields.caps, required=True)})
+PUT = Shape(
+    {"description": Field(text(most=200, least=0).about(example="May read what was billed")), "caps": Field(fields.caps, required=True)}
+)
 
 
 def listing(core: Core, request: Request) -> Response:

@@ -16,7 +16,7 @@ from authsvc.problems import Problem
 from authsvc.store.sessions import Session
 
 PAGE = listings.by_id(SESSION)
-END_ALL = Shape({"all": Field(flag, default=False)})
+END_ALL = Shape({"all": Field(flag.about("Also the session that asks."), default=False)})
 
 
 def page(core: Core, request: Request) -> Response:

@@ -7,16 +7,17 @@ from authsvc.flows.core import Core
 from authsvc.handlers.answers import cleared_cookies, token_response
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer
-from authsvc.http.shapes import Field, Shape, raw_text
+from authsvc.http.shapes import Field, Shape, raw
 from authsvc.primitives.jwts import MAX_BYTES
 from authsvc.problems import Problem
 
-REFRESH = Shape({"refresh_token": Field(lambda value: raw_text(value, most=MAX_BYTES))})
+_token = raw(most=MAX_BYTES).about(example="rt_…")
+REFRESH = Shape({"refresh_token": Field(_token)})
 REVOKE = Shape(
     {
-        "token": Field(lambda value: raw_text(value, most=MAX_BYTES)),
-        "token_type_hint": Field(lambda value: raw_text(value, most=100)),  # RFC 7009; a token shows its kind itself
-        "refresh_token": Field(lambda value: raw_text(value, most=MAX_BYTES)),
+        "token": Field(_token),
+        "token_type_hint": Field(raw(most=100)),  # RFC 7009; a token shows its kind itself
+        "refresh_token": Field(_token),
     }
 )
 

@@ -11,6 +11,7 @@ from authsvc.flows.users import Account
 from authsvc.handlers import fields, keys
 from authsvc.handlers.answers import cleared_cookies
 from authsvc.http.negotiation import language
+from authsvc.http.parsers import parser
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer, nothing
 from authsvc.http.shapes import Field, Shape, nullable, raw_text
@@ -24,6 +25,7 @@ PROFILE = Shape(fields.PROFILE | SENSITIVE | fields.ADMINISTERED, reserved=field
 INCLUDED = ("factors", "identities")
 
 
+@parser(type="string", maxLength=100, description="`factors`, `identities`, or both with a comma.", examples=["factors,identities"])
 def _include(value: Any) -> list[str]:
     names = raw_text(value, most=100).split(",")
     if not set(names) <= set(INCLUDED):

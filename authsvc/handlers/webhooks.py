@@ -10,9 +10,10 @@ from authsvc.flows.core import Core
 from authsvc.flows.users import timestamp
 from authsvc.flows.webhooks import Wanted
 from authsvc.handlers import listings
+from authsvc.http.parsers import parser
 from authsvc.http.request import Request
 from authsvc.http.response import Response, answer, nothing
-from authsvc.http.shapes import Field, Shape, flag, raw_text, text
+from authsvc.http.shapes import Field, Shape, flag, raw, raw_text, several, text
 from authsvc.primitives.ids import DELIVERY
 from authsvc.problems import Invalid
 from authsvc.rules import destinations
@@ -23,21 +24,14 @@ from authsvc.store.webhooks import Webhook
 MAX_PATTERN = 60
 
 
+@parser(type="string", format="uri", maxLength=destinations.MAX_LENGTH, examples=["https://hooks.example.com/authsvc"])
 def _url(value: Any) -> str:
     url = raw_text(value, most=destinations.MAX_LENGTH)
     destinations.destination(url)
     return url
 
 
-def _patterns(value: Any) -> list[str]:
-    """Names of events, `prefix.*`, or `*`."""
-    if not isinstance(value, list):
-        raise Invalid("wrong_type", "This must be a list.")
-    if not 0 < len(value) <= MOST_PATTERNS:
-        raise Invalid("too_short" if not value else "too_long", f"From 1 to {MOST_PATTERNS} names.")
-    return [_pattern(one) for one in value]
-
-
+@parser(type="string", maxLength=MAX_PATTERN, description="The name of an event, `prefix.*`, or `*`.", examples=["user.*"])
 def _pattern(value: Any) -> str:
     pattern = raw_text(value, most=MAX_PATTERN)
     if not is_known(pattern):
@@ -45,12 +39,17 @@ def _pattern(value: Any) -> str:
     return pattern
 
 
+_patterns = several(_pattern, least=1, most=MOST_PATTERNS)
+
+
+@parser(
+    type="string", maxLength=MOST_PATTERNS * MAX_PATTERN, description="Names of events, or `prefix.*`, with commas.", examples=["user.*"]
+)
 def _types(value: Any) -> list[str]:
     return _patterns(raw_text(value, most=MOST_PATTERNS * MAX_PATTERN).split(","))
 
 
-def _description(value: Any) -> str:
-    return text(most=200, least=0)(value)
+_description = text(most=200, least=0).about(example="the billing service")
 
 
 NEW = Shape(
@@ -67,7 +66,11 @@ CHANGE = Shape(
 )
 PAGE = listings.by_id(DELIVERY)
 FEED = Shape(
-    {"after": Field(lambda value: raw_text(value, most=60)), "limit": listings.limit, "types": Field(_types, default=[EVERYTHING])}
+    {
+        "after": Field(raw(most=60).about("The id of an event, or the `next_cursor` of a page before.")),
+        "limit": listings.limit,
+        "types": Field(_types, default=[EVERYTHING]),
+    }
 )
 
 

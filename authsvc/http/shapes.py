@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
+from authsvc.http.parsers import Parser, Schema, or_null, parser
 from authsvc.problems import Fault, Invalid, Problem
 
 FORBIDDEN = "forbidden"
+T = TypeVar("T")
+
 MOST_UNKNOWN = 20  # unknown fields that are named; who sends more learns nothing from the rest
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One member: how it is parsed (the parser raises Invalid), and what stands for it when it is absent. `sensitive`:
-    only a caller who proved a short while ago who they are may set it. `cap`: only a holder of it. `limits` are charged
-    when it is sent."""
+    """One member: how it is parsed, and what stands for it when it is absent. `sensitive`: only a caller who proved
+    a short while ago who they are may set it. `cap`: only a holder of it. `limits` are charged when it is sent."""
 
-    parse: Callable[[Any], Any]
+    parser: Parser[Any]
     required: bool = False
     default: Any = None
     sensitive: bool = False
     cap: str | None = None
     limits: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.parser, Parser):
+            raise TypeError("a field needs a Parser, which says its JSON Schema too")
 
 
 class Shape:
@@ -58,8 +65,21 @@ class Shape:
         if listed:
             raise Problem(FORBIDDEN, f"Not yours to set: {listed}.")
 
-    def parse(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The parsed values, absent ones by their default (a partial shape leaves them out). Raises a Problem."""
+    def schema(self) -> Schema:
+        """What a JSON body of this shape is. Outside of partial shapes null stands for absent."""
+        may_be_null = {name for name, field in self.fields.items() if not (field.required or self.partial)}
+        return {
+            "type": "object",
+            "properties": {
+                name: or_null(field.parser.schema) if name in may_be_null else field.parser.schema for name, field in self.fields.items()
+            },
+            "required": [name for name, field in self.fields.items() if field.required],
+            "additionalProperties": self.lenient,
+        }
+
+    def parse(self, values: Mapping[str, Any], *, textual: bool = False) -> dict[str, Any]:
+        """The parsed values, absent ones by their default (a partial shape leaves them out). `textual`: they come from a
+        form or a query. Raises a Problem."""
         self.refuse(self.reserved & values.keys())
         unknown = islice((name for name in values if not self.lenient and name not in self.fields), MOST_UNKNOWN)
         faults = [Fault(name[:100], "unknown_field", "There is no such field.") for name in unknown]
@@ -67,7 +87,7 @@ class Shape:
         for name, field in self.fields.items():
             try:
                 if name in values and not (values[name] is None and not self.partial):
-                    parsed[name] = field.parse(values[name])
+                    parsed[name] = field.parser.read(values[name], textual=textual)
                 elif field.required:
                     raise Invalid("required", "This field is needed.")
                 elif not self.partial:
@@ -86,7 +106,7 @@ class Shape:
 EMPTY = Shape({})
 
 
-def text(*, most: int, least: int = 1) -> Callable[[Any], str]:
+def text(*, most: int, least: int = 1) -> Parser[str]:
     """One line of printable text, trimmed and in NFC. Lengths in characters."""
 
     def parse(value: Any) -> str:
@@ -100,11 +120,20 @@ def text(*, most: int, least: int = 1) -> Callable[[Any], str]:
             raise Invalid("too_long", f"At most {most} characters.")
         return line
 
-    return parse
+    pattern = f"^[^{_CONTROLS}]*[^{_CONTROLS}{_SPACES}][^{_CONTROLS}]*$" if least else f"^[^{_CONTROLS}]*$"
+    return Parser(parse, {"type": "string", "maxLength": most, "pattern": pattern})
 
 
 # Overrides and isolates of the bidirectional algorithm make a name read as something that it is not.
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# The same, and white space, as regular expressions of JSON Schema write them (ECMA-262).
+_CONTROLS = r"\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069"
+_SPACES = r" \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+
+
+def raw(*, most: int) -> Parser[str]:
+    """Any text, unchanged."""
+    return Parser(lambda value: raw_text(value, most=most), {"type": "string", "maxLength": most})
 
 
 def raw_text(value: Any, *, most: int) -> str:
@@ -120,8 +149,8 @@ def raw_text(value: Any, *, most: int) -> str:
     return value
 
 
-def matching(pattern: str, detail: str, *, most: int) -> Callable[[Any], str]:
-    """Text of one form, given as a regular expression for the whole of it."""
+def matching(pattern: str, detail: str, *, most: int) -> Parser[str]:
+    """Text of one form, given as a regular expression for the whole of it, in what Python and ECMA-262 share."""
     compiled = re.compile(pattern)
 
     def parse(value: Any) -> str:
@@ -129,10 +158,10 @@ def matching(pattern: str, detail: str, *, most: int) -> Callable[[Any], str]:
             raise Invalid("invalid", detail)
         return str(value)
 
-    return parse
+    return Parser(parse, {"type": "string", "maxLength": most, "pattern": f"^(?:{pattern})$"})
 
 
-def choice(*allowed: str) -> Callable[[Any], str]:
+def choice(*allowed: str) -> Parser[str]:
     """One of a few words."""
 
     def parse(value: Any) -> str:
@@ -140,59 +169,64 @@ def choice(*allowed: str) -> Callable[[Any], str]:
             raise Invalid("not_allowed", f"One of: {', '.join(allowed)}.")
         return value
 
-    return parse
+    return Parser(parse, {"type": "string", "enum": list(allowed)})
 
 
-def several(parse: Callable[[Any], Any], *, most: int) -> Callable[[Any], list[Any]]:
+def several(one: Parser[T], *, most: int, least: int = 0) -> Parser[list[T]]:
     """A list whose items are alike."""
 
-    def parse_all(value: Any) -> list[Any]:
+    def parse_all(value: Any) -> list[T]:
         if not isinstance(value, list):
             raise Invalid("wrong_type", "This must be a list.")
-        if len(value) > most:
-            raise Invalid("too_long", f"At most {most} items.")
-        return [parse(item) for item in value]
+        if not least <= len(value) <= most:
+            raise Invalid("too_short" if len(value) < least else "too_long", f"From {least} to {most} items.")
+        return [one(item) for item in value]
 
-    return parse_all
-
-
-def flag(value: Any) -> bool:
-    """A JSON boolean, or what a form sends for one."""
-    if isinstance(value, bool):
-        return value
-    if value in ("true", "on"):
-        return True
-    if value in ("false", "off", ""):
-        return False
-    raise Invalid("wrong_type", "This must be true or false.")
+    return Parser(parse_all, {"type": "array", "items": one.schema, "minItems": least, "maxItems": most})
 
 
-def whole(least: int, most: int) -> Callable[[Any], int]:
-    """A whole number within bounds, as JSON or as digits in a query."""
+@parser(type="boolean")
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Invalid("wrong_type", "This must be true or false.")
+    return value
+
+
+def _word(value: Any) -> bool:
+    """What a form sends for a box that is ticked or not."""
+    return _boolean({"true": True, "on": True, "false": False, "off": False, "": False}.get(value) if isinstance(value, str) else value)
+
+
+flag: Parser[bool] = Parser(_boolean.parse, _boolean.schema, _word)
+
+
+def whole(least: int, most: int) -> Parser[int]:
+    """A whole number within bounds, as JSON, or as digits in a query."""
 
     def parse(value: Any) -> int:
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
-            value = int(value)
         if type(value) is not int:
             raise Invalid("wrong_type", "This must be a whole number.")
         if not least <= value <= most:
             raise Invalid("not_allowed", f"From {least} to {most}.")
         return value
 
-    return parse
+    def of_text(value: Any) -> int:
+        return parse(int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) else value)
+
+    return Parser(parse, {"type": "integer", "minimum": least, "maximum": most}, of_text)
 
 
-def nested(shape: Shape) -> Callable[[Any], dict[str, Any]]:
+def nested(shape: Shape) -> Parser[dict[str, Any]]:
     """An object of its own shape."""
 
-    def parse(value: Any) -> dict[str, Any]:
+    def parse(value: Any, *, textual: bool = False) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise Invalid("wrong_type", "This must be an object.")
-        return shape.parse(value)
+        return shape.parse(value, textual=textual)
 
-    return parse
+    return Parser(parse, shape.schema(), partial(parse, textual=True))
 
 
-def nullable(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def nullable(one: Parser[T]) -> Parser[T | None]:
     """Null clears the value."""
-    return lambda value: None if value is None else parse(value)
+    return Parser(lambda value: None if value is None else one(value), or_null(one.schema), one.of_text)

@@ -48,6 +48,11 @@ def is_id(text: str, prefix: str) -> bool:
     return text.startswith(prefix) and _PATTERN.fullmatch(text) is not None
 
 
+def pattern(prefix: str) -> str:
+    """The form of an id of this kind, as JSON Schema writes it."""
+    return f"^{prefix}_[{ALPHABET}]{{{LENGTH}}}$"
+
+
 def readable_secret(world: World) -> str:
     """A generated password: 20 characters of 5 bits each, in groups that can be read aloud."""
     digits = "".join(_PAIRS[int.from_bytes(world.random_bytes(2), "big") & 1023] for _ in range(10))

@@ -9,7 +9,7 @@ from typing import Protocol
 from authsvc.config.captcha import ALWAYS, RISK
 from authsvc.config.limits import LIMITS
 from authsvc.config.parse import Limit
-from authsvc.http.shapes import Field, raw_text
+from authsvc.http.shapes import Field, raw
 from authsvc.primitives.buckets import Charge
 from authsvc.primitives.captcha import MAX_BYTES
 from authsvc.rules.limits import IN_MEMORY
@@ -33,7 +33,8 @@ CALM = IN_MEMORY
 LIMIT = "captcha"  # of GET /captcha: how far it is used up makes the next challenge harder
 TOKEN = "captcha"
 # The token as programs send it, as ALTCHA's widget does in a form, and as those of the vendors do.
-FIELDS = {name: Field(lambda value: raw_text(value, most=MAX_BYTES)) for name in (
+_token = raw(most=MAX_BYTES).about("A solved CAPTCHA, where one is asked for.")
+FIELDS = {name: Field(_token) for name in (
     TOKEN,
     "altcha",
     "cf-turnstile-response",

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from authsvc.http import shapes
+from authsvc.http.parsers import Parser
 from authsvc.http.shapes import Field, Shape
 from authsvc.problems import Fault, Invalid, Problem
 
@@ -164,18 +165,28 @@ def test_text_that_could_mislead_is_refused(value: Any, code: str) -> None:
     assert code == fault_of(line, value)
 
 
-@pytest.mark.parametrize(
-    ("value", "result"), [(True, True), (False, False), ("true", True), ("on", True), ("false", False), ("off", False), ("", False)]
-)
-def test_a_flag_is_a_boolean_or_what_a_form_sends(value: Any, result: bool) -> None:
-    """JSON booleans and a form's words are flags."""
-    assert shapes.flag(value) is result
+def test_a_flag_is_a_boolean() -> None:
+    """JSON has a type for it, and nothing else passes for one."""
+    assert [shapes.flag(value) for value in (True, False)] == [True, False]
+    for word in ("true", "on", "false", "off", ""):
+        assert fault_of(shapes.flag, word) == "wrong_type"
+
+
+@pytest.mark.parametrize(("value", "result"), [("true", True), ("on", True), ("false", False), ("off", False), ("", False)])
+def test_a_form_says_a_flag_in_words(value: str, result: bool) -> None:
+    """Forms and queries have nothing but text; within an object of theirs, too."""
+    outer = Shape({"options": Field(shapes.nested(Shape({"on": Field(shapes.flag)}))), "also": Field(shapes.nullable(shapes.flag))})
+
+    assert shapes.flag.read(value, textual=True) is result
+    assert outer.parse({"options": {"on": value}, "also": value}, textual=True) == {"options": {"on": result}, "also": result}
+    assert faults(outer, {"options": {"on": value}}) == [("options.on", "wrong_type")]
 
 
 @pytest.mark.parametrize("value", [0, 1, 1.0, None, "yes", "TRUE", "1", [], {}, [True]])
 def test_nothing_else_is_a_flag(value: Any) -> None:
-    """Truthiness is not a boolean."""
+    """Truthiness is not a boolean, in a form neither."""
     assert fault_of(shapes.flag, value) == "wrong_type"
+    assert fault_of(shapes.flag.of_text, value) == "wrong_type"
 
 
 @pytest.mark.parametrize(
@@ -204,13 +215,23 @@ def test_nothing_else_is_a_flag(value: Any) -> None:
 )
 def test_a_whole_number_outside_its_bounds_or_of_another_kind_is_refused(value: Any, code: str) -> None:
     """Booleans, floats, signs, spaces and foreign digits are no whole numbers; size is judged before use."""
-    assert code == fault_of(shapes.whole(1, 99), value)
+    assert code == fault_of(shapes.whole(1, 99).of_text, value)
+    assert fault_of(shapes.whole(1, 99), value) == ("wrong_type" if isinstance(value, str) else code)
 
 
 @pytest.mark.parametrize(("value", "number"), [(1, 1), (99, 99), ("7", 7), ("007", 7)])
 def test_a_whole_number_is_read_from_json_and_from_digits(value: Any, number: int) -> None:
-    """Both spellings give the same int."""
-    assert number == shapes.whole(1, 99)(value)
+    """Both spellings give the same int; digits only where there is nothing but text."""
+    assert number == shapes.whole(1, 99).read(value, textual=True)
+    assert isinstance(value, str) or number == shapes.whole(1, 99)(value)
+
+
+def test_a_field_says_its_schema() -> None:
+    """A bare function is no parser, and a parser without a type none either: both fail when the program is loaded."""
+    with pytest.raises(TypeError, match="needs a Parser"):
+        Field(lambda value: value)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="JSON type"):
+        Parser(str, {})
 
 
 @pytest.mark.parametrize("value", ["ab\n", "\nab", "ab ", "xab", "AB", "", "aab"])
