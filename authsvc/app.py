@@ -13,6 +13,7 @@ from authsvc.flows.core import Core
 from authsvc.flows.token_keys import LiveKeys
 from authsvc.http.cookies import cookies
 from authsvc.http.slots import Slots
+from authsvc.openapi.reference import Reference
 from authsvc.pages.site import site
 from authsvc.primitives.buckets import MemoryBuckets
 from authsvc.primitives.jws import HS256
@@ -82,6 +83,7 @@ def assemble(settings: Settings, world: World) -> Core:
     store, keyring = open_store(settings, world, metrics)
     token_keys = LiveKeys(store, keyring, world)
     cost = Cost(settings.hash_memory_kib, settings.hash_time, settings.hash_parallelism)
+    ours = cookies(secure=settings.secure, domain=settings.cookie_domain, mount=settings.public_url.path)
     return Core(
         settings=settings,
         world=world,
@@ -92,10 +94,11 @@ def assemble(settings: Settings, world: World) -> Core:
         token_keys=token_keys,
         tokens=AccessTokens(token_keys, world, issuer=settings.issuer, audience=settings.audience, seconds=settings.access_seconds),
         memory_buckets=MemoryBuckets(metrics),
-        cookies=cookies(secure=settings.secure, domain=settings.cookie_domain, mount=settings.public_url.path),
+        cookies=ours,
         providers=offered,
         breaches=Breaches(world, slots, settings.breach_url if settings.breach_check != "off" else ""),
         captcha=inquiry(settings, world, slots),
+        reference=Reference(ROUTES, settings, ours),
         started_at=world.now(),
     )
 

@@ -17,6 +17,7 @@ from wsgiref.validate import validator
 from authsvc.app import App
 from authsvc.config import sources
 from authsvc.world import World
+from tests.openapi import conformity
 
 T = TypeVar("T")
 
@@ -192,6 +193,7 @@ class Client:
         status, headers = seen
         if self.keep_cookies:
             self._store(headers)
+        conformity.check(self.app, env, int(status[:3]), headers, content)
         return Answer(int(status[:3]), headers, content)
 
     def _store(self, headers: list[tuple[str, str]]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event
+from typing import Protocol
 
 from authsvc.config.settings import Settings
 from authsvc.flows.token_keys import LiveKeys
 from authsvc.http.cookies import Cookies
+from authsvc.http.html import Safe
 from authsvc.primitives.buckets import MemoryBuckets
 from authsvc.primitives.jwts import AccessTokens
 from authsvc.primitives.keyring import Keyring
@@ -21,6 +23,16 @@ from authsvc.providers.captcha import Inquiry
 from authsvc.store import counts
 from authsvc.store.sqlite import Store
 from authsvc.world import World
+
+
+class Reference(Protocol):
+    """The description of the API. It is made from the route table, which stands above: app.py puts it in."""
+
+    def document(self) -> bytes:
+        """The OpenAPI document."""
+
+    def page(self, core: Core) -> Safe:
+        """The same, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,7 @@ class Core:
     providers: Providers
     breaches: Breaches
     captcha: Inquiry | None  # of a vendor
+    reference: Reference
     started_at: int  # ms
     stopping: Event = field(default_factory=Event)  # set: no new requests are wanted
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 from authsvc.flows.core import Core
 from authsvc.flows.sessions import Tokens
-from authsvc.http.response import Headers, Response, answer
+from authsvc.http.etags import is_known
+from authsvc.http.request import Request
+from authsvc.http.response import PUBLIC, Headers, Response, answer
 from authsvc.primitives import devices
 from authsvc.problems import Fault
 from authsvc.store.challenges import Challenge
+
+NOT_MODIFIED = 304
 
 
 def token_response(
@@ -40,6 +45,16 @@ def challenge_sent(core: Core, challenge: Challenge, headers: Headers | None = N
     """202: if somebody is to get a mail, it is on its way. The same for all addresses."""
     left = -(-(challenge.expires_at - core.world.now()) // 1000)  # rounded up: what has just begun is whole
     return answer({"status": "sent", "challenge_id": challenge.id, "expires_in": left, **more}, 202, headers)
+
+
+def published(request: Request, made: Response) -> Response:
+    """An answer that is the same for everybody and every site, and for a while; 304 for who has it already."""
+    made.security = PUBLIC
+    tag = f'"{hashlib.sha256(made.body).hexdigest()[:32]}"'
+    if is_known(request.header("IF_NONE_MATCH"), tag):
+        made = Response(NOT_MODIFIED, security=PUBLIC)
+    made.headers.append(("ETag", tag))
+    return made
 
 
 def cleared_cookies(core: Core) -> Headers:

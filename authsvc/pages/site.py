@@ -25,9 +25,7 @@ ASSET_TYPES = {
     ".webp": "image/webp",
     ".ico": "image/x-icon",
 }
-
-
-_BUNDLED_TYPES = ASSET_TYPES | {".js": "text/javascript; charset=utf-8"}  # an own folder brings no scripts
+BUNDLED_TYPES = ASSET_TYPES | {".js": "text/javascript; charset=utf-8"}  # an own folder brings no scripts
 
 
 class Site:
@@ -103,7 +101,7 @@ def asset(core: Core, name: str) -> Response | None:
     content = site(core.settings.pages).assets.get(name)
     if content is None:
         return None
-    return Response(200, content, _BUNDLED_TYPES[Path(name).suffix], security=list(_ASSET_SECURITY))
+    return Response(200, content, BUNDLED_TYPES[Path(name).suffix], security=list(_ASSET_SECURITY))
 
 
 _ASSET_SECURITY: Headers = [

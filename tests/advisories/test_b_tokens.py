@@ -1193,7 +1193,7 @@ def test_b11_the_database_holds_no_token_and_no_password(victim: Victim) -> None
 
 STATIC = "/assets/:name"
 NEEDED = {"/captcha": "?action=login"}  # a query, without which nothing is granted
-PUBLISHED = ("/.well-known/jwks.json", "/.well-known/oauth-authorization-server")
+PUBLISHED = ("/openapi.json", "/.well-known/jwks.json", "/.well-known/oauth-authorization-server")
 
 
 @pytest.mark.parametrize(

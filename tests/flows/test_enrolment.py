@@ -455,7 +455,7 @@ def test_without_its_factor_a_session_may_only_enrol(apps: Any, route: Route, mo
     given = BODIES.get(f"{route.method} {route.path}", {})
     answer = client.call(route.method, path.replace(":code", "internal"), given if route.method != "GET" else None, token=token)
     if route.who.enrols or not route.who.signed_in:
-        assert b"mfa_enrolment_required" not in answer.body
+        assert b'"code":"mfa_enrolment_required"' not in answer.body or answer.status == 200  # the API's description names all codes
     else:
         refused(answer, 403, "mfa_enrolment_required")
     assert phone.rows(app, "SELECT count(*) FROM users WHERE name IS NOT NULL") == [(0,)]

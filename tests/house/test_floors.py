@@ -24,6 +24,7 @@ FLOORS = (
     {"pages"},
     {"handlers"},
     {"routes"},
+    {"openapi"},
     {"wsgi"},
     {"app"},
     {"cli"},

@@ -25,6 +25,8 @@ KINDS = {
 TEMPLATES = {
     "captcha",
     "captcha_widget",
+    "docs",
+    "docs_operation",
     "identities",
     "identity",
     "leave",

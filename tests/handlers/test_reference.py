@@ -1,0 +1,102 @@
+"""/openapi.json and /docs: the description of the API is served as it is."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from authsvc.app import App
+from authsvc.openapi.document import OPERATIONS
+from authsvc.routes import ROUTES
+from tests.support import Client, running
+
+
+def test_the_document_is_served_to_anybody(client: Client) -> None:
+    """JSON that may be kept for five minutes, with all routes in it."""
+    answer = client.get("/openapi.json")
+    described = answer.json()
+
+    assert (answer.status, answer.header("Content-Type")) == (200, "application/json")
+    assert answer.header("Cache-Control") == "public, max-age=300"
+    assert answer.header_list("Set-Cookie") == []
+    assert sum(len(methods) for methods in described["paths"].values()) == len(ROUTES)
+
+
+@pytest.mark.parametrize(("wanted", "status"), [("{}", 304), ("W/{}", 304), ('"other", {}', 304), ("*", 304), ('"other"', 200), ("x", 200)])
+def test_who_has_the_document_is_not_sent_it_again(client: Client, wanted: str, status: int) -> None:
+    """If-None-Match with its tag, weak or not, is 304 without a body (RFC 9110 section 13.1.2)."""
+    tag = str(client.get("/openapi.json").header("ETag"))
+    answer = client.get("/openapi.json", headers={"If-None-Match": wanted.format(tag)})
+
+    assert (answer.status, answer.header("ETag")) == (status, tag)
+    assert (answer.body == b"") is (status == 304)
+    assert answer.header("Cache-Control") == "public, max-age=300"
+
+
+def test_the_tag_changes_with_what_is_served(tmp_path: Path, client: Client) -> None:
+    """Another public URL is another document."""
+    with running(tmp_path / "..", database=str(tmp_path / "other.db"), public_url="http://127.0.0.1:8000/auth") as app:
+        below = Client(app).get("/auth/openapi.json")
+
+    assert below["servers"] == [{"url": "http://127.0.0.1:8000/auth"}]
+    assert below.header("ETag") != client.get("/openapi.json").header("ETag")
+
+
+class Seen(HTMLParser):
+    """The ids, links and tags of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        self.tags.add(tag)
+        self.ids += [str(named["id"])] if "id" in named else []
+        self.links += [str(named["href"])] if tag == "a" else []
+
+
+def test_the_page_has_an_anchor_for_everything(client: Client) -> None:
+    """Each operation and object has one of its own, every link within the page leads somewhere, and nothing in it runs."""
+    answer = client.get("/docs")
+    seen = Seen(answer.body.decode())
+
+    assert (answer.status, answer.header("Content-Type")) == (200, "text/html; charset=utf-8")
+    assert {operation.id for operation, _ in OPERATIONS.values()} <= set(seen.ids)
+    assert len(seen.ids) == len(set(seen.ids))
+    assert {link[1:] for link in seen.links if link.startswith("#")} <= set(seen.ids)
+    assert not seen.tags & {"script", "style", "iframe", "form"}
+    assert not re.search(r'\s(style|on\w+)="', answer.body.decode())
+
+
+def test_the_links_of_the_page_stay_below_the_mount(tmp_path: Path) -> None:
+    """Where the service is below a path, so are the problems that the page explains."""
+    with running(tmp_path, public_url="http://127.0.0.1:8000/auth") as app:
+        seen = Seen(Client(app).get("/auth/docs").body.decode())
+
+    assert {link for link in seen.links if not link.startswith("#")} > {"/auth/openapi.json", "/auth/problems/not_found"}
+    assert [link for link in seen.links if not link.startswith(("#", "/auth/"))] == []
+
+
+def test_a_hostile_name_of_the_service_is_text(tmp_path: Path) -> None:
+    """What comes from the settings is escaped on the page."""
+    with running(tmp_path, name="<script>alert(1)</script>") as app:
+        page = Client(app).get("/docs").body.decode()
+
+    assert "script" not in Seen(page).tags
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_no_start_pays_for_the_document(app: App) -> None:
+    """It is made when it is first asked for, and once."""
+    made = vars(app.core.reference)
+    assert "value" not in made
+    first = app.core.reference.document()
+    assert app.core.reference.document() is first
+    assert "value" in made

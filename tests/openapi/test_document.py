@@ -1,0 +1,138 @@
+"""The document is whole, valid, and as true as the table that it is made from."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from authsvc.http.body import FORM
+from authsvc.http.cookies import cookies
+from authsvc.http.response import JSON, PROBLEM
+from authsvc.openapi import parameters
+from authsvc.openapi.document import OPERATIONS, document, line
+from authsvc.problems import KINDS
+from authsvc.routes import ROUTES, Route
+from tests.openapi.conformity import closed, described, operation, resolved
+
+SECRET = re.compile(
+    r"eyJ[\w-]{5,}|rt_\w{5,}|ak_\w{5,}|whsec_\w{5,}|(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{43,}"
+)  # what a scanner would take for one
+
+
+def media_of(node: Any) -> list[Any]:
+    """Every content within the document."""
+    if isinstance(node, dict):
+        found = list(node["content"].items()) if isinstance(node.get("content"), dict) else []
+        return found + [one for value in node.values() for one in media_of(value)]
+    return [one for value in node for one in media_of(value)] if isinstance(node, list) else []
+
+
+def test_the_document_is_valid() -> None:
+    """By an independent validator, as OpenAPI 3.1, every schema and example in it included."""
+    found = described()
+
+    assert found["openapi"] == "3.1.0"
+    assert list(OpenAPIV31SpecValidator(found).iter_errors()) == []
+    for schema in found["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=line)
+def test_every_route_is_described(route: Route) -> None:
+    """A route that is added without an Operation fails here, and says where to put one."""
+    assert line(route) in OPERATIONS, f"{line(route)} is described nowhere: give it an Operation in a family of authsvc/openapi/"
+    assert OPERATIONS[line(route)][0].summary.endswith(".")
+    assert any(status < 400 for status in OPERATIONS[line(route)][0].answers)
+    unknown = {name for name in parameters.names(route.path) if name != "name"} - parameters.PATHS.keys()
+    assert unknown == set(), f"{line(route)}: say in authsvc/openapi/parameters.py what they are"
+
+
+def test_nothing_is_described_that_is_no_route() -> None:
+    """Each Operation belongs to a line of the table; ids are there once, and so are the lines."""
+    ids = [operation.id for operation, _ in OPERATIONS.values()]
+
+    assert OPERATIONS.keys() == {line(route) for route in ROUTES}
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in ids)
+
+
+def test_a_route_without_a_description_is_named() -> None:
+    """The document is not made with a hole in it."""
+    stranger = replace(ROUTES[0], path="/nowhere")
+    with pytest.raises(LookupError, match=r"GET /nowhere is described nowhere: .* authsvc/openapi/"):
+        document([stranger], name="x", public_url="http://127.0.0.1:8000", cookies=cookies(secure=False, domain="", mount=""))
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=line)
+def test_who_may_call_is_told(route: Route) -> None:
+    """Routes for signed-in callers need a credential, those for anyone none; the cap stands beside it."""
+    found = operation(route)
+    needed = {name for way in found["security"] for name in way}
+
+    assert ({} in found["security"] or not found["security"]) is not route.who.signed_in
+    assert {"bearer", "cookie"} <= needed or not (route.who.signed_in or route.who.known)
+    assert ("refresh" in needed) is route.who.token
+    assert found.get("x-caps") == ([route.who.cap] if route.who.cap else None)
+    assert ("401" in found["responses"]) is (bool(needed) or any(KINDS[code].status == 401 for code in OPERATIONS[line(route)][0].codes))
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.method != "GET" and route.body.fields], ids=line)
+def test_the_example_of_a_body_is_a_body(route: Route) -> None:
+    """What a reader copies is taken by the route, and by its own schema."""
+    content = operation(route)["requestBody"]["content"]
+
+    assert content.keys() == ({JSON, FORM} if route.foreign else {JSON})
+    Draft202012Validator(content[JSON]["schema"]).validate(content[JSON]["example"])
+    route.body.parse(content[JSON]["example"])
+
+
+def test_the_examples_of_answers_are_answers() -> None:
+    """Each fits its schema, with no member too many; those of problems are what the service would say."""
+    for kind, media in media_of(described()):
+        if "example" in media:
+            Draft202012Validator(closed(media["schema"])).validate(media["example"])
+        elif kind == PROBLEM:
+            for example in media["examples"].values():
+                Draft202012Validator(closed(media["schema"])).validate(resolved(example)["value"])
+    assert described()["components"]["examples"].keys() == KINDS.keys()
+
+
+def test_no_example_looks_like_a_secret() -> None:
+    """B11: nothing that a scanner for leaked secrets would stop at, or a reader take for a real one."""
+    assert SECRET.search("rt_01hv2c3d4e")
+    assert SECRET.search("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg")
+    assert SECRET.findall(json.dumps(described(), ensure_ascii=False)) == []
+
+
+def test_links_lead_somewhere() -> None:
+    """What was made can be read, changed and deleted by what its answer says: the operations exist, with those parameters."""
+    by_id = {one["operationId"]: one for methods in described()["paths"].values() for one in methods.values()}
+    links = [
+        (name, link)
+        for one in by_id.values()
+        for answer in one["responses"].values()
+        for name, link in answer.get("links", {}).items()
+    ]  # fmt: skip
+
+    assert {"get_webhook", "revoke_key", "revoke_invite", "delete_user", "delete_role", "retry_delivery"} <= {name for name, _ in links}
+    for name, link in links:
+        known = {parameter["name"] for parameter in by_id[name]["parameters"] if parameter["in"] == "path"}
+        assert (link["operationId"], link["parameters"].keys()) == (name, known)
+
+
+def test_the_document_follows_the_settings() -> None:
+    """Servers, problems and cookies are those of the public URL, below a mount too."""
+    url = "https://example.com/auth"
+    found = document(ROUTES, name="Example", public_url=url, cookies=cookies(secure=True, domain="", mount="/auth"))
+    schemes = found["components"]["securitySchemes"]
+
+    assert (found["info"]["title"], found["servers"]) == ("Example API", [{"url": url}])
+    assert (schemes["cookie"]["name"], schemes["refreshCookie"]["name"]) == ("__Host-authsvc_access", "__Secure-authsvc_refresh")
+    assert found["components"]["examples"]["not_found"]["value"]["type"] == f"{url}/problems/not_found"
+    assert "/login" in found["paths"]
