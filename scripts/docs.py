@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 
 README = Path(__file__).parent.parent / "README.md"
-TABLES = {"settings": ["config", "--markdown"], "routes": ["routes", "--markdown"], "metrics": ["metrics", "--markdown"]}
+TABLES = {"settings": "config", **{name: name for name in ("routes", "problems", "events", "metrics", "commands")}}
 
 
 def main() -> int:
     before = after = README.read_text("utf-8")
-    for name, arguments in TABLES.items():
-        table = subprocess.run([sys.executable, "-m", "authsvc", *arguments], env={}, check=True, capture_output=True, text=True).stdout
+    for name, command in TABLES.items():
+        arguments = [sys.executable, "-m", "authsvc", command, "--markdown"]
+        table = subprocess.run(arguments, env={}, check=True, capture_output=True, text=True).stdout
         after = re.sub(
             rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda match, table=table: match[1] + table + match[2], after, flags=re.DOTALL
         )

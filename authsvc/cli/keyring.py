@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from authsvc.cli.opened import carrying_out
+from authsvc.cli.acts import Act, Acts, on_core
 from authsvc.events import CLI
 from authsvc.flows import keyring, signing
 from authsvc.flows.core import Core
@@ -17,17 +16,13 @@ from authsvc.flows.users import timestamp
 from authsvc.http.response import PUBLIC_SECONDS
 
 
-def add_commands(command: ArgumentParser) -> None:
-    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
-    for name in COMMANDS:
-        act = acts.add_parser(name)
-        if name != "export":  # it is JSON in any case
-            act.add_argument("--json", action="store_true", help="one JSON object (a line for each, in lists)")
-        if name == "rotate":
-            act.add_argument("kind", choices=(SECRET, SIGNING), help="what all is derived from, or what signs access tokens")
-        if name == "retire":
-            act.add_argument("kid", metavar="KID", help="after -- where it begins with a dash")
-            act.add_argument("--force", action="store_true", help="though rows need it: they are worth nothing any more")
+def _of_a_kind(act: ArgumentParser) -> None:
+    act.add_argument("kind", choices=(SECRET, SIGNING), help="what all is derived from, or what signs access tokens")
+
+
+def _of_a_kid(act: ArgumentParser) -> None:
+    act.add_argument("kid", metavar="KID", help="after -- where it begins with a dash")
+    act.add_argument("--force", action="store_true", help="though rows need it: they are worth nothing any more")
 
 
 def _list(core: Core, arguments: Namespace) -> None:
@@ -64,8 +59,12 @@ def _export(core: Core, _arguments: Namespace) -> None:
     print(json.dumps(keys))
 
 
-COMMANDS: Mapping[str, Callable[[Core, Namespace], None]] = {"list": _list, "rotate": _rotate, "retire": _retire, "export": _export}
-run = carrying_out(COMMANDS)
+ACTS: Acts = {
+    "list": Act("each key, how many rows still need it, and until when", on_core(_list)),
+    "rotate": Act("let a new secret key, or the next signing key, take over", on_core(_rotate), _of_a_kind),
+    "retire": Act("take a key out of use", on_core(_retire), _of_a_kid),
+    "export": Act("the sub-keys that verify access tokens under HS256, as a JWK Set", on_core(_export), has_json=False),
+}
 
 
 def _seen(key: Listed) -> dict[str, Any]:

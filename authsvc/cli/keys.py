@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
 
-from authsvc.cli.opened import carrying_out
+from authsvc.cli.acts import Act, Acts, on_core
 from authsvc.events import CLI
 from authsvc.flows import keys
 from authsvc.flows.core import Core
@@ -23,22 +22,15 @@ MOST_DAYS = 36_500
 PAGE = 200
 
 
-def add_commands(command: ArgumentParser) -> None:
-    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
-    for name in COMMANDS:
-        act = acts.add_parser(name)
-        act.add_argument("--json", action="store_true", help="one JSON object (a line for each, in lists)")
-        if name == "create":
-            act.add_argument("name", metavar="NAME")
-            act.add_argument(
-                "--cap", action="append", default=[], metavar="CAP", required=True, help="what it may do, each by its own --cap"
-            )
-            act.add_argument("--expires", type=int, metavar="DAYS", help="without it, never")
-            act.add_argument(
-                "--network", action="append", default=[], metavar="CIDR", help="where it may be used from; without it, anywhere"
-            )
-        if name == "revoke":
-            act.add_argument("key", metavar="ID")
+def _of_a_new_one(act: ArgumentParser) -> None:
+    act.add_argument("name", metavar="NAME")
+    act.add_argument("--cap", action="append", default=[], metavar="CAP", required=True, help="what it may do, each by its own --cap")
+    act.add_argument("--expires", type=int, metavar="DAYS", help="without it, never")
+    act.add_argument("--network", action="append", default=[], metavar="CIDR", help="where it may be used from; without it, anywhere")
+
+
+def _of_an_id(act: ArgumentParser) -> None:
+    act.add_argument("key", metavar="ID")
 
 
 def _create(core: Core, arguments: Namespace) -> None:
@@ -67,8 +59,11 @@ def _revoke(core: Core, arguments: Namespace) -> None:
     print(json.dumps({"revoked": arguments.key}) if arguments.json else f"revoked {arguments.key}")
 
 
-COMMANDS: Mapping[str, Callable[[Core, Namespace], None]] = {"create": _create, "list": _list, "revoke": _revoke}
-run = carrying_out(COMMANDS)
+ACTS: Acts = {
+    "create": Act("make a key, and show it once", on_core(_create), _of_a_new_one),
+    "list": Act("every key, and when it was last used", on_core(_list)),
+    "revoke": Act("end a key at once", on_core(_revoke), _of_an_id),
+}
 
 
 def _show(row: ApiKey, arguments: Namespace) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
 
-from authsvc.cli.opened import carrying_out
+from authsvc.cli.acts import Act, Acts, on_core
 from authsvc.config.limits import LIMITS
 from authsvc.events import CLI
 from authsvc.flows import limits
@@ -18,18 +17,12 @@ from authsvc.rules.limits import IN_MEMORY, key_of_text
 STORED = [name for name in LIMITS if name not in IN_MEMORY]
 
 
-def add_commands(command: ArgumentParser) -> None:
-    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
-    for name in COMMANDS:
-        act = acts.add_parser(name)
-        act.add_argument("--json", action="store_true", help="one JSON object (a line for each, in lists)")
-        if name == "clear":
-            which = act.add_mutually_exclusive_group(required=True)
-            which.add_argument("name", nargs="?", metavar="NAME", choices=LIMITS, help="a limit, as `limits list` names it")
-            which.add_argument("--all", action="store_true", help="every limit")
-            act.add_argument(
-                "--of", metavar="TEXT", help="only this e-mail address, network, or both, or id; without it, all that the limit counts"
-            )
+def _of_a_limit(act: ArgumentParser) -> None:
+    which = act.add_mutually_exclusive_group(required=True)
+    which.add_argument("name", nargs="?", metavar="NAME", choices=LIMITS, help="a limit, as `limits list` names it")
+    which.add_argument("--all", action="store_true", help="every limit")
+    of = "only this e-mail address, network, or both, or id; without it, all that the limit counts"
+    act.add_argument("--of", metavar="TEXT", help=of)
 
 
 def _list(core: Core, arguments: Namespace) -> None:
@@ -47,8 +40,10 @@ def _clear(core: Core, arguments: Namespace) -> None:
     print(json.dumps({"cleared": cleared}) if arguments.json else f"cleared {cleared}")
 
 
-COMMANDS: Mapping[str, Callable[[Core, Namespace], None]] = {"list": _list, "clear": _clear}
-run = carrying_out(COMMANDS)
+ACTS: Acts = {
+    "list": Act("each limit, how many of its buckets are used, and how many are empty", on_core(_list)),
+    "clear": Act("let those through again who have to wait", on_core(_clear), _of_a_limit),
+}
 
 
 def _show(state: State, arguments: Namespace) -> None:

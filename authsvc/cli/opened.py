@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from authsvc.app import assemble
@@ -20,13 +19,3 @@ def opened(settings: Settings, world: World | None = None) -> Iterator[Core]:
         yield core
     finally:
         core.close()
-
-
-def carrying_out(commands: Mapping[str, Callable[[Core, Namespace], None]]) -> Callable[[Settings, Namespace], None]:
-    """What carries out the named one of these acts."""
-
-    def run(settings: Settings, arguments: Namespace) -> None:
-        with opened(settings) as core:
-            commands[arguments.act](core, arguments)
-
-    return run

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
-from authsvc.cli.opened import carrying_out
+from authsvc.cli.acts import Act, Acts, on_core
 from authsvc.flows import outbox
 from authsvc.flows.core import Core
 from authsvc.flows.users import timestamp
 from authsvc.store.outbox import Message
 
 
-def add_commands(command: ArgumentParser) -> None:
-    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
-    for name in COMMANDS:
-        act = acts.add_parser(name)
-        act.add_argument("--json", action="store_true", help="one JSON object a line")
-        if name == "list":
-            act.add_argument("--all", action="store_true", help="what was delivered in the last days, too")
-        else:
-            which = act.add_mutually_exclusive_group(required=True)
-            which.add_argument("message", nargs="?", metavar="ID")
-            which.add_argument("--dead", action="store_true", help="all that were given up")
+def _of_a_list(act: ArgumentParser) -> None:
+    act.add_argument("--all", action="store_true", help="what was delivered in the last days, too")
+
+
+def _of_messages(act: ArgumentParser) -> None:
+    which = act.add_mutually_exclusive_group(required=True)
+    which.add_argument("message", nargs="?", metavar="ID")
+    which.add_argument("--dead", action="store_true", help="all that were given up")
 
 
 def _list(core: Core, arguments: Namespace) -> None:
@@ -43,8 +40,11 @@ def _drop(core: Core, arguments: Namespace) -> None:
         _tell("dropped", message_id, arguments)
 
 
-COMMANDS: Mapping[str, Callable[[Core, Namespace], None]] = {"list": _list, "retry": _retry, "drop": _drop}
-run = carrying_out(COMMANDS)
+ACTS: Acts = {
+    "list": Act("what waits, or was given up, and why", on_core(_list), _of_a_list),
+    "retry": Act("deliver a message at once", on_core(_retry), _of_messages),
+    "drop": Act("give a message up", on_core(_drop), _of_messages),
+}
 
 
 def _chosen(core: Core, arguments: Namespace) -> Iterator[str]:

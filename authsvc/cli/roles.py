@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
 
-from authsvc.cli.opened import carrying_out
+from authsvc.cli.acts import Act, Acts, on_core
 from authsvc.events import CLI
 from authsvc.flows import roles
 from authsvc.flows.core import Core
@@ -14,16 +13,14 @@ from authsvc.handlers import fields
 from authsvc.rules.access import EVERYTHING
 
 
-def add_commands(command: ArgumentParser) -> None:
-    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
-    for name in COMMANDS:
-        act = acts.add_parser(name)
-        act.add_argument("--json", action="store_true", help="one JSON object (a line for each, in lists)")
-        if name != "list":
-            act.add_argument("name", metavar="NAME")
-        if name == "put":
-            act.add_argument("--cap", action="append", default=[], metavar="CAP", help="all that the role has, each by its own --cap")
-            act.add_argument("--description", metavar="TEXT")
+def _of_a_name(act: ArgumentParser) -> None:
+    act.add_argument("name", metavar="NAME")
+
+
+def _of_a_role(act: ArgumentParser) -> None:
+    _of_a_name(act)
+    act.add_argument("--cap", action="append", default=[], metavar="CAP", help="all that the role has, each by its own --cap")
+    act.add_argument("--description", metavar="TEXT")
 
 
 def _list(core: Core, arguments: Namespace) -> None:
@@ -41,8 +38,11 @@ def _delete(core: Core, arguments: Namespace) -> None:
     print(json.dumps({"deleted": arguments.name}) if arguments.json else f"deleted {arguments.name}")
 
 
-COMMANDS: Mapping[str, Callable[[Core, Namespace], None]] = {"list": _list, "put": _put, "delete": _delete}
-run = carrying_out(COMMANDS)
+ACTS: Acts = {
+    "list": Act("every role with its caps", on_core(_list)),
+    "put": Act("make a role, or give it other caps", on_core(_put), _of_a_role),
+    "delete": Act("delete a role, and take it from all who have it", on_core(_delete), _of_a_name),
+}
 
 
 def _show(role: roles.Shown, arguments: Namespace) -> None:

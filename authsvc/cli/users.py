@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
 
-from authsvc.cli.opened import carrying_out
+from authsvc.cli.acts import Act, Acts, on_core
 from authsvc.events import CLI
 from authsvc.flows import directory, enrolment, login, passwords, registration, removal, users
 from authsvc.flows.core import Core
@@ -19,23 +18,34 @@ from authsvc.rules.access import EVERYTHING
 from authsvc.store.users import ACTIVE, DISABLED
 
 
-def add_commands(command: ArgumentParser) -> None:
-    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
-    for name in COMMANDS:
-        act = acts.add_parser(name)
-        act.add_argument("--json", action="store_true", help="one JSON object (a line for each, in lists)")
-        if name == "list":
-            act.add_argument("--q", metavar="TEXT", help="the beginning of an address or name, a whole number or id")
-        else:
-            act.add_argument("account", metavar="EMAIL" if name == "create" else "EMAIL|ID")
-        if name == "create":
-            act.add_argument("--role", action="append", default=[], metavar="NAME")
-            act.add_argument("--name")
-            act.add_argument("--if-absent", action="store_true", help="if the account exists, only grant it the roles")
-        if name in ("create", "set-password"):
-            act.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
-        if name in ("grant", "ungrant"):
-            act.add_argument("name_of_role", metavar="ROLE")
+def _of_an_account(act: ArgumentParser) -> None:
+    act.add_argument("account", metavar="EMAIL|ID")
+
+
+def _of_a_new_one(act: ArgumentParser) -> None:
+    act.add_argument("account", metavar="EMAIL")
+    act.add_argument("--role", action="append", default=[], metavar="NAME")
+    act.add_argument("--name")
+    act.add_argument("--if-absent", action="store_true", help="if the account exists, only grant it the roles")
+    _of_a_password(act)
+
+
+def _of_a_password(act: ArgumentParser) -> None:
+    act.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+
+
+def _of_an_account_and_a_password(act: ArgumentParser) -> None:
+    _of_an_account(act)
+    _of_a_password(act)
+
+
+def _of_an_account_and_a_role(act: ArgumentParser) -> None:
+    _of_an_account(act)
+    act.add_argument("name_of_role", metavar="ROLE")
+
+
+def _of_a_search(act: ArgumentParser) -> None:
+    act.add_argument("--q", metavar="TEXT", help="the beginning of an address or name, a whole number or id")
 
 
 def _create(core: Core, arguments: Namespace) -> None:
@@ -94,19 +104,18 @@ def _ungrant(core: Core, arguments: Namespace) -> None:
     _show(users.change_roles(core, _find(core, arguments.account).user.id, CLI, ungrant=[arguments.name_of_role]), arguments)
 
 
-COMMANDS: Mapping[str, Callable[[Core, Namespace], None]] = {
-    "create": _create,
-    "list": _list,
-    "show": _show_one,
-    "disable": _disable,
-    "enable": _enable,
-    "delete": _delete,
-    "set-password": _set_password,
-    "reset-factors": _reset_factors,
-    "grant": _grant,
-    "ungrant": _ungrant,
+ACTS: Acts = {
+    "create": Act("make an account; without a password one is generated and shown once", on_core(_create), _of_a_new_one),
+    "list": Act("the accounts, or those that a search finds", on_core(_list), _of_a_search),
+    "show": Act("one account", on_core(_show_one), _of_an_account),
+    "disable": Act("end all sessions, and let nobody in", on_core(_disable), _of_an_account),
+    "enable": Act("let the owner in again", on_core(_enable), _of_an_account),
+    "delete": Act("delete an account with all that hangs on it", on_core(_delete), _of_an_account),
+    "set-password": Act("set a password, or generate one, and end all sessions", on_core(_set_password), _of_an_account_and_a_password),
+    "reset-factors": Act("remove all second factors, for somebody who lost theirs", on_core(_reset_factors), _of_an_account),
+    "grant": Act("give an account a role", on_core(_grant), _of_an_account_and_a_role),
+    "ungrant": Act("take a role from an account", on_core(_ungrant), _of_an_account_and_a_role),
 }
-run = carrying_out(COMMANDS)
 
 
 def _find(core: Core, account: str) -> Account:

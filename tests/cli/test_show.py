@@ -1,4 +1,4 @@
-"""Promises of `authsvc config`, `routes` and `version`: what the service is, as text, JSON lines or Markdown."""
+"""Promises of `authsvc config`, `routes`, `problems`, `events`, `commands` and `version`: what the service is, as text, JSON lines or Markdown."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import json
 import pytest
 
 import authsvc
+from authsvc.__main__ import COMMANDS
 from authsvc.config import oauth
 from authsvc.config.settings import declared
+from authsvc.events import EVENTS
+from authsvc.problems import KINDS
 from authsvc.routes import ROUTES
 from tests.cli.conftest import Cli
 
@@ -115,6 +118,35 @@ def test_routes_lists_every_route(cli: Cli) -> None:
         {"method": route.method, "path": route.path, "who": route.who.name, "limits": ", ".join(route.limits)} for route in ROUTES
     ]
     assert rows(markdown.out) == [[f"`{route.method} {route.path}`", route.who.name, ", ".join(route.limits)] for route in ROUTES]
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("problems", list(KINDS)),
+        ("events", [event.name for event in EVENTS if event.name != "session.refreshed"]),
+        ("commands", [f"authsvc {name} {act}".rstrip() for name, one in COMMANDS.items() for act in one.acts or [""]]),
+    ],
+)
+def test_a_table_lists_every_row_with_what_it_means(cli: Cli, command: str, names: list[str]) -> None:
+    """In the order of its table, in all three forms; the name comes first and the meaning last, and none is left out."""
+    text, lines, markdown = cli(command), cli(command, "--json"), cli(command, "--markdown")
+
+    assert {(ran.status, ran.err) for ran in (text, lines, markdown)} == {(0, "")}
+    assert [next(iter(row.values())) for row in lines.objects()] == names
+    assert [row[0] for row in rows(markdown.out)] == [f"`{name}`" for name in names]
+    assert all(row[-1] for row in rows(markdown.out))
+    assert all(list(row.values())[-1] in text.out for row in lines.objects())
+    assert all(name in text.out for name in names)
+
+
+def test_help_says_what_every_act_is_for(cli: Cli) -> None:
+    """`authsvc user -h` names each act with its meaning, and the act tells the same."""
+    for name, command in COMMANDS.items():
+        told = " ".join(cli(name, "--help").out.split())
+        for act, one in command.acts.items():
+            assert f"{act} {one.help}" in told
+            assert one.help in " ".join(cli(name, act, "--help").out.split())
 
 
 def test_version_says_which_release_it_is(cli: Cli) -> None:

@@ -11,12 +11,13 @@ import pytest
 import authsvc
 from authsvc.__main__ import main
 
+TABLES = ("settings", "routes", "problems", "events", "metrics", "commands")
 README = Path(authsvc.__file__).parent.parent / "README.md"
 
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
-    [(name, [command, "--markdown"]) for name, command in (("settings", "config"), ("routes", "routes"), ("metrics", "metrics"))],
+    [(name, [{"settings": "config"}.get(name, name), "--markdown"]) for name in TABLES],
 )
 def test_a_table_of_the_readme_is_the_output_of_its_command(
     name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

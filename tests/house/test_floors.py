@@ -13,6 +13,7 @@ import pytest
 import authsvc
 
 HOUSE = Path(authsvc.__file__).parent
+README = (HOUSE.parent / "README.md").read_text("utf-8")
 FLOORS = (
     {"problems", "events", "world"},
     {"config"},
@@ -91,6 +92,13 @@ def calls(tree: ast.Module) -> Iterator[tuple[str, int]]:
 def test_imports_go_down_only() -> None:
     """A room knows only those on lower floors; rooms of one floor do not meet; within a room all is free."""
     assert upward_imports(HOUSE) == []
+
+
+def test_the_readme_draws_the_house_as_it_stands() -> None:
+    """A line for each floor, the highest first, that begins with its rooms."""
+    picture = README.split("<!-- house -->\n```text\n")[1].split("```")[0]
+
+    assert [set(re.split(r" {2,}", line)[0].split(", ")) for line in picture.splitlines()] == list(reversed(FLOORS))
 
 
 def test_every_room_has_a_floor() -> None:
