@@ -74,7 +74,7 @@ class Admission:
             caps = request.caller.caps
             route.body.refuse(name for name, cap in route.body.caps.items() if name in request.given and not access.holds(caps, cap))
         if route.who.signed_in:
-            sensitive = bool(route.body.sensitive & request.given.keys())
+            sensitive = bool(route.body.sensitive and route.body.sensitive & request.given.keys())
             presented_by = authentication.presented(self._core, request.caller)
             access.demand(route.who, presented_by, request.params, self._core.world.now(), sensitive=sensitive)
 
@@ -97,13 +97,15 @@ class Admission:
 
     def _refuse_forged(self, request: Request, route: Route) -> None:
         """A foreign site may not make a browser act for its user: by its cookies, or by a form."""
+        if not route.guarded:
+            return
         environ = request.environ
         by_header = "HTTP_AUTHORIZATION" in environ
         by_cookie = not by_header and "authsvc_" in environ.get("HTTP_COOKIE", "")
         # Without a body the kind of form does not show: text/plain, or no type at all, may be a foreign page's (login CSRF).
         bodiless = not by_header and not (environ.get("CONTENT_LENGTH") or "").strip("0") and body.media_type(environ) != body.JSON
         by_form = body.media_type(environ) == body.FORM or bodiless
-        if route.guarded and (by_cookie or by_form):
+        if by_cookie or by_form:
             self._origins.refuse_foreign(environ)
 
     def _parse(self, request: Request, route: Route) -> None:

@@ -50,10 +50,14 @@ class Shape:
         self.sensitive = frozenset(name for name, field in fields.items() if field.sensitive)
         self.caps = {name: field.cap for name, field in fields.items() if field.cap}
         self.limits = {name: field.limits for name, field in fields.items() if field.limits}
+        self._absent = None if any(field.required for field in fields.values()) else {} if partial else self._defaults()
 
     def with_fields(self, fields: Mapping[str, Field]) -> Shape:
         """The same with more fields."""
         return Shape({**self.fields, **fields}, reserved=self.reserved, partial=self.partial, lenient=self.lenient)
+
+    def _defaults(self) -> dict[str, Any]:
+        return {name: field.default for name, field in self.fields.items()}
 
     def limits_of(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         """The limits that these values are charged to, beside those of the route."""
@@ -80,6 +84,8 @@ class Shape:
     def parse(self, values: Mapping[str, Any], *, textual: bool = False) -> dict[str, Any]:
         """The parsed values, absent ones by their default (a partial shape leaves them out). `textual`: they come from a
         form or a query. Raises a Problem."""
+        if not values and self._absent is not None:  # most queries, and many bodies
+            return dict(self._absent)
         self.refuse(self.reserved & values.keys())
         unknown = islice((name for name in values if not self.lenient and name not in self.fields), MOST_UNKNOWN)
         faults = [Fault(name[:100], "unknown_field", "There is no such field.") for name in unknown]

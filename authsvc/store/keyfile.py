@@ -42,6 +42,7 @@ class KeyFile:
 
     def __init__(self, database: str, settings: Settings, world: World) -> None:
         self.path = Path(database + ".key")
+        self._name = str(self.path)  # looked at by each request
         self._settings = settings
         self._world = world
         self._told: object = self  # of which version it was told that it cannot be used; none yet
@@ -49,7 +50,7 @@ class KeyFile:
     def version(self) -> Version | None:
         """Another one whenever the file was changed or replaced; None when it is not there."""
         try:
-            status = os.stat(self.path)
+            status = os.stat(self._name)
         except OSError:
             return None
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
