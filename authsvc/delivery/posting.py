@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, NamedTuple
 
-from authsvc.http.outbound import AGENT, Call, Unreachable, call
+from authsvc.http.outbound import AGENT, Call, Unreachable, call, resolved
 from authsvc.http.response import dumps
 from authsvc.primitives import signatures
 from authsvc.primitives.keyring import Keyring
@@ -20,7 +20,7 @@ from authsvc.world import World
 
 Row = Mapping[str, Any]
 
-SECONDS = 10.0  # from the connection to the end of the answer
+SECONDS = 10.0  # from the look-up of the name to the end of the answer
 
 
 class Tried(NamedTuple):
@@ -46,9 +46,9 @@ class Poster:
         status = retry_after = None
         try:
             address = self._address(webhook.url)
-            answered = call(
-                self._world, Call("POST", webhook.url, self._headers(webhook, event_id, body), body, SECONDS, whole=False), address=address
-            )
+            left = SECONDS - (self._world.monotonic() - began)
+            wanted = Call("POST", webhook.url, self._headers(webhook, event_id, body), body, left, whole=False)
+            answered = call(self._world, wanted, address=address)
             status, retry_after = answered.status, answered.headers.get("retry-after")
             error = None if answered.ok else f"answered {answered.status}"
         except (Unreachable, Invalid, OSError, LookupError) as failure:
@@ -58,7 +58,7 @@ class Poster:
     def _address(self, url: str) -> str:
         """The one address that is called, after all that the name has were looked at."""
         to = destination(url)
-        addresses = self._world.resolve(to.host, to.port)
+        addresses = resolved(self._world, to.host, to.port, SECONDS)
         if not addresses or not all(is_allowed(address, to.clear, self._networks) for address in addresses):
             raise Invalid("not_allowed", "the address is not public (AUTHSVC_WEBHOOK_NETWORKS)")
         return addresses[0]

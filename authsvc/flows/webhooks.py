@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from authsvc import events
 from authsvc.events import Cause, Event
 from authsvc.flows.core import Core
+from authsvc.http import outbound
 from authsvc.primitives import ids, signatures
 from authsvc.problems import Problem, invalid
 from authsvc.rules import webhooks as rules
@@ -17,6 +18,8 @@ from authsvc.rules.destinations import destination, is_allowed
 from authsvc.store.deliveries import Delivery
 from authsvc.store.tx import Tx
 from authsvc.store.webhooks import Webhook, secrets_of
+
+RESOLVE_SECONDS = 5.0
 
 
 class Wanted(NamedTuple):
@@ -150,7 +153,7 @@ def _refuse_private(core: Core, url: str) -> None:
     to = destination(url)
     core.world.slow(f"looking up {to.host}")
     try:
-        addresses = core.world.resolve(to.host, to.port)
+        addresses = outbound.resolved(core.world, to.host, to.port, RESOLVE_SECONDS)
     except (OSError, UnicodeError):
         addresses = []
     if not addresses:

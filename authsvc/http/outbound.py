@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import io
 import socket
+import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -67,10 +69,31 @@ def call(world: World, wanted: Call, *, address: str | None = None) -> Answered:
         raise Unreachable(f"{type(error).__name__}: {ascii(str(error))[1:-1]}"[:300] + late) from error
 
 
+def resolved(world: World, host: str, port: int, seconds: float) -> list[str]:
+    """The addresses of a name, best first; raises OSError, as well when it takes too long. The system's resolver knows no
+    deadline, so it is asked on a thread of its own, which then ends when it will."""
+    found: SimpleQueue[list[str] | Exception] = SimpleQueue()
+
+    def look() -> None:
+        try:
+            found.put(world.resolve(host, port))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's to know
+            found.put(error)
+
+    threading.Thread(target=look, name=f"resolve {host}", daemon=True).start()
+    try:
+        answer = found.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError("the name was not resolved in time") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
 def _exchange(world: World, wanted: Call, address: str | None, deadline: float) -> Answered:
     parts = urlsplit(wanted.url)
     host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
-    connected = _connected(world, [address] if address else world.resolve(host, port), port, deadline)
+    connected = _connected(world, [address] if address else resolved(world, host, port, _left(world, deadline)), port, deadline)
     with ExitStack() as closing:
         closing.callback(connected.close)
         connected.settimeout(_left(world, deadline))  # OpenSSL's handshake as a whole

@@ -239,6 +239,36 @@ def certificate(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_name_that_is_not_resolved_in_time_is_given_up() -> None:
+    """The system's resolver knows no deadline of ours: whoever calls goes on without it."""
+    asked, answered = threading.Event(), threading.Event()
+
+    class Slow(Net):
+        def resolve(self, host: str, port: int) -> list[str]:
+            asked.set()
+            assert answered.wait(20)
+            return super().resolve(host, port)
+
+    with peer(says(b"HTTP/1.1 204 \r\n\r\n")) as target:
+        with pytest.raises(Unreachable, match="the name was not resolved in time, too late"):
+            call(Slow(target), Call("GET", target.url("/"), seconds=0.1))
+        answered.set()
+
+    assert asked.is_set()
+    assert target.connections == 0
+
+
+def test_what_the_resolver_says_is_told_whatever_it_is() -> None:
+    """No address, or a name that is none."""
+
+    class Lost(Net):
+        def resolve(self, host: str, port: int) -> list[str]:
+            raise UnicodeError("label too long")
+
+    with peer(says(b"")) as target, pytest.raises(Unreachable, match="UnicodeError: label too long"):
+        call(Lost(target), Call("GET", target.url("/")))
+
+
 def test_a_call_brings_what_was_answered() -> None:
     """Status, headers by their lower-case names and body; over one connection, told beforehand to the world."""
     raw = b"HTTP/1.1 404 Away\r\nContent-Length: 5\r\nX-Thing: a\r\nContent-Type: text/plain\r\n\r\nhello"
