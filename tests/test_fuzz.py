@@ -28,7 +28,7 @@ from authsvc.rules.challenges import MAGIC, RESET, UNDO, VERIFY
 from tests.http.bare import Bare
 from tests.support import PASSWORD, Answer, FakeWorld, running
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "80"))
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 HTML = "text/html; charset=utf-8"
