@@ -15,10 +15,10 @@ from authsvc.routes import Route
 
 
 class Reference:
-    """The document of one route table under one public URL."""
+    """The document of a route table as these settings have it."""
 
     def __init__(self, routes: Sequence[Route], settings: Settings, cookies: Cookies) -> None:
-        self._routes = routes
+        self._routes = [route.under(settings) for route in routes]
         self._settings = settings
         self._cookies = cookies
         self._page: Safe | None = None

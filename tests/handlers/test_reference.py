@@ -45,6 +45,15 @@ def test_the_tag_changes_with_what_is_served(tmp_path: Path, client: Client) -> 
     assert below.header("ETag") != client.get("/openapi.json").header("ETag")
 
 
+@pytest.mark.parametrize(("metrics", "security", "caps"), [("open", [], None), ("key", [{"bearer": []}, {"cookie": []}], ["metrics:read"])])
+def test_the_document_says_who_may_call_as_the_settings_have_it(tmp_path: Path, metrics: str, security: list[object], caps: object) -> None:
+    """/metrics, which they may open to anyone."""
+    with running(tmp_path, metrics=metrics) as app:
+        told = Client(app).get("/openapi.json").json()["paths"]["/metrics"]["get"]
+
+    assert (told["security"], told.get("x-caps"), "401" in told["responses"]) == (security, caps, metrics == "key")
+
+
 class Seen(HTMLParser):
     """The ids, links and tags of a page."""
 
