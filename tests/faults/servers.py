@@ -29,6 +29,7 @@ CHEAP = {"hash_memory_kib": 64, "hash_time": 1}  # only for testing!
 PATIENCE_SECONDS = 60
 PORT_TRIES = 10
 FULL_DISK_BYTES = 1_024
+TRACEBACK_LINES = 60  # about as many as there may be, and a little more
 LIMITED = """
 import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
@@ -79,9 +80,10 @@ class Server:
         return [line for line in self.lines if text in line]
 
     def crashes(self) -> list[str]:
-        """Where the log has a traceback; objects that were left unclosed at the exit apart."""
+        """Each traceback of the log, with what follows it; objects that were left unclosed at the exit apart."""
         before = ["", *self.lines]
-        return [line for last, line in zip(before, self.lines, strict=False) if line.startswith("Traceback") and "ignored" not in last]
+        found = [number for number, line in enumerate(self.lines) if line.startswith("Traceback") and "ignored" not in before[number]]
+        return ["\n".join(self.lines[number : number + TRACEBACK_LINES]) for number in found]
 
     def caller(self) -> Caller:
         self._callers.append(Caller(self.port))

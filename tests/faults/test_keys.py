@@ -119,10 +119,10 @@ def test_rotations_under_load_refuse_nobody(tmp_path: Path, alg: str) -> None:
                     assert ran.returncode == (1 if (alg, kind) == ("HS256", "signing") else 0), ran.stderr
                     tokens.append(str(other.caller().login("first@example.com").body["access_token"]))
                     load.wait_for(40)
+        assert [server.crashes() + server.log("warning") for server in (one, other)] == [[], []]  # first, since it tells why
         assert load.surprises == []
         assert set(load.statuses) == {200, 201}
         assert set(verifiers.statuses) == {200}
-        assert [server.crashes() + server.log("warning") for server in (one, other)] == [[], []]
         assert len({kid_of(token) for token in tokens}) == ROTATIONS + 1
         states = Counter((key["kind"], key["state"]) for key in keys(tmp_path, alg))
         assert states["secret", "previous"] == ROTATIONS
