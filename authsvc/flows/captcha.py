@@ -16,6 +16,7 @@ from authsvc.problems import Problem
 from authsvc.providers.captcha import Down
 from authsvc.rules import captcha as rules
 from authsvc.rules.captcha import Charges
+from authsvc.world import WARNING
 
 DOWN_RETRY_SECONDS = 30
 
@@ -108,7 +109,7 @@ def _unchecked(core: Core, token: str, action: str, down: Down, cause: Cause) ->
     lets_in = core.settings.captcha_down == "open" and not down.provoked
     told = f"captcha: {core.settings.captcha}: {down}"
     if lets_in:
-        core.world.log(f"{cause.request_id}: {told}; {action} was let through unchecked")
+        core.world.log(f"{told}; {action} was let through unchecked", WARNING)
         return Passed(token, _end_of(core), unchecked=True)
     with core.store.write() as tx:
         tx.events.record(events.CAPTCHA_FAILED, cause, outcome="failure", data=_about(core, action, "vendor_down"))
