@@ -77,9 +77,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(invalid.detail)
     except Problem as problem:
         return _fail(_told(problem))
-    except OSError as error:  # nobody takes our output
-        _discard(1)
-        return _fail(f"cannot write the output: {error.strerror}")
+    except OSError as error:
+        if error.filename is not None:
+            return _fail(f"{error.filename}: {error.strerror}")
+        _discard(1)  # nobody takes our output
+        return _fail(f"cannot write the output: {error.strerror or error}")
     return status or 0
 
 

@@ -10,6 +10,7 @@ from authsvc.cli.opened import opened
 from authsvc.config import sources
 from authsvc.config.settings import Settings
 from authsvc.problems import Problem, Refused
+from authsvc.store import keyfile
 from authsvc.store.inspection import Inspection, inspect
 from authsvc.world import World
 
@@ -49,11 +50,11 @@ def _everything() -> list[Finding]:
 
 
 def _inside(settings: Settings, inspection: Inspection) -> list[Finding]:
-    """What only an opened database tells. It is opened where that changes nothing."""
+    """What only an opened database tells. It is opened where that changes nothing: a key that it does not know would be noted."""
     try:
+        if keyfile.keyring(settings, inspection.path, check_here.Quiet(), may_make=False).current.kid not in inspection.kids:
+            return []
         with opened(settings, check_here.Quiet()) as core:
-            if core.keyring.current.kid not in inspection.kids:
-                return []
             return [finding for check in INSIDE for finding in check(core)]
     except (Refused, Problem) as error:
         return [Finding("database", FAIL, getattr(error, "reason", None) or str(error))]

@@ -61,6 +61,9 @@ def proxies(given: Settings) -> Iterator[Finding]:
 def database(given: Settings, found: Inspection | None) -> Iterator[Finding]:
     if found is None:
         path = Path(given.database).resolve()
+        if not path.parent.is_dir():
+            yield Finding("database", FAIL, f"the folder {path.parent} does not exist", "make it, and let the service's user own it")
+            return
         if Path(f"{path}.lock").exists() and Path(f"{path}.lock").stat().st_size:
             yield Finding("database", FAIL, f"{path} is gone or empty", "restore it: authsvc restore FILE")
         else:
@@ -163,6 +166,11 @@ def audit(core: Core) -> Iterator[Finding]:
     verdict = verification.verify(core, from_seq=max(1, last - RECENT_ROWS), most=2 * RECENT_ROWS)
     if verdict.first_bad:
         bad = verdict.first_bad
-        yield Finding("audit", FAIL, f"row {bad.seq} ({bad.id or 'not there'}): {bad.reason}", "somebody wrote past authsvc: audit verify")
+        advice = (
+            "give the key that it was written with"
+            if bad.reason == verification.KEY_UNKNOWN
+            else "somebody wrote past authsvc: audit verify"
+        )
+        yield Finding("audit", FAIL, f"row {bad.seq} ({bad.id or 'not there'}): {bad.reason}", advice)
     else:
         yield Finding("audit", OK, f"the newest {verdict.rows} rows are as they were written")

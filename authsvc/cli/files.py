@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from authsvc.problems import Refused
-from authsvc.store.backups import FILES
+from authsvc.store.backups import OWN
 from authsvc.store.keyfile import sync_folder
 
 STREAM = "-"
@@ -66,11 +66,15 @@ def _refuse_taken(file: str, database: str, *, replace: bool) -> Path:
         if sys.stdout.isatty():
             raise Refused("this is no output for a terminal; name a file, or send it on: authsvc … - > FILE")
         return whole.with_name(whole.name + ".stream")
+    if os.path.islink(file):  # whoever has put it there would choose what is replaced
+        raise Refused(f"{file} is a symbolic link; name the file itself")
     target = Path(file).resolve()
-    if target in {whole.with_name(whole.name + suffix) for suffix in FILES}:
+    if target.parent == whole.parent and OWN.fullmatch(target.name.removeprefix(whole.name)):
         raise Refused(f"{file} belongs to the database itself")
-    if target.is_dir() or (target.exists() and not replace):
-        raise Refused(f"{file} exists; --force replaces it" if target.is_file() else f"{file} is no file")
+    if target.exists() and not target.is_file():
+        raise Refused(f"{file} is no file")
+    if target.exists() and not replace:
+        raise Refused(f"{file} exists; --force replaces it")
     return target
 
 

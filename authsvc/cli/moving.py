@@ -92,7 +92,7 @@ def _write(core: Core, reading: Reading, report: Report) -> None:
 def _seekable(name: str, settings: Settings) -> Iterator[BinaryIO]:
     """The file; what comes through a pipe is kept beside the database, under no name, since it is read twice."""
     with taken(name) as source:
-        if name != STREAM:
+        if source.seekable():
             yield source
             return
         with tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(settings.database))) as kept:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from authsvc.flows.enrolment import default_label
+from authsvc.flows.enrolment import MOST_FACTORS, default_label
 from authsvc.flows.newcomers import Newcomer, NewFactor, NewIdentity, NewRole
 from authsvc.flows.signup import PHONE_KEY
 from authsvc.handlers import fields
@@ -22,7 +22,8 @@ from authsvc.store.users import ACTIVE
 
 VERSION = 1
 MOST_BYTES = body.MAX_BYTES  # of a line
-MOST_LINKED = 20  # identities, or factors, of one account
+MOST_IDENTITIES = 20
+IDENTITY_KEY, ID_KEY = "idn:", "usr:"  # as signup.PHONE_KEY
 UNUSABLE = "!"  # what Django puts before a password that nobody has
 FACTORS = ("totp", "sms", "email")
 
@@ -109,8 +110,8 @@ USER_RECORD = Shape(
         "created_at": Field(fields.moment),
         "updated_at": Field(fields.moment),
         "last_login_at": Field(fields.moment),
-        "identities": Field(shapes.several(shapes.nested(IDENTITY), most=MOST_LINKED), default=()),
-        "factors": Field(shapes.several(shapes.nested(FACTOR), most=MOST_LINKED), default=()),
+        "identities": Field(shapes.several(shapes.nested(IDENTITY), most=MOST_IDENTITIES), default=()),
+        "factors": Field(shapes.several(shapes.nested(FACTOR), most=MOST_FACTORS), default=()),
     }
 )
 
@@ -146,15 +147,14 @@ def _object(line: bytes) -> dict[str, Any]:
 
 def _user(read: dict[str, Any], hasher: Hasher, realms: Mapping[str, str]) -> Newcomer:
     email, number = read["email"], read["phone_number"]
-    if email is None and not (number and read["phone_number_verified"]):
-        raise invalid("email", "required", "An account has an address, or else a verified phone number.")
+    identities = _identities(read["identities"], realms)
     if read["email_verified"] and email is None:
         raise invalid("email_verified", "not_allowed", "There is no address.")
     if read["phone_number_verified"] and number is None:
         raise invalid("phone_number_verified", "not_allowed", "There is no number.")
     return Newcomer(
         id=read["id"],
-        email=email or Email("", PHONE_KEY + number),
+        email=email or Email("", _stand_in(read, identities)),
         email_verified=read["email_verified"],
         phone_number=number,
         phone_number_verified=read["phone_number_verified"],
@@ -166,9 +166,21 @@ def _user(read: dict[str, Any], hasher: Hasher, realms: Mapping[str, str]) -> Ne
         created_at=read["created_at"],
         updated_at=read["updated_at"],
         last_login_at=read["last_login_at"],
-        identities=_identities(read["identities"], realms),
-        factors=[_factor(one, number) for one in read["factors"]],
+        identities=identities,
+        factors=[_factor(one, number, has_address=email is not None) for one in read["factors"]],
     )
+
+
+def _stand_in(read: dict[str, Any], identities: list[NewIdentity]) -> str:
+    """What an account without an address is known by in its place: the same each time, and nobody else's."""
+    if read["phone_number"] and read["phone_number_verified"]:
+        return PHONE_KEY + str(read["phone_number"])
+    if identities:
+        first = min(identities, key=lambda one: (one.provider, one.realm, one.subject))
+        return f"{IDENTITY_KEY}{first.provider} {first.realm} {first.subject}"
+    if read["id"]:
+        return f"{ID_KEY}{read['id']}"
+    raise invalid("email", "required", "An account has an address, or else a verified phone number or an identity.")
 
 
 def _password_hash(text: str | None, hasher: Hasher) -> str | None:
@@ -195,7 +207,9 @@ def _identity(read: dict[str, Any], realms: Mapping[str, str]) -> NewIdentity:
     return NewIdentity(read["provider"], realm, read["subject"], email, read["email_verified"], read["created_at"], read["last_used_at"])
 
 
-def _factor(read: dict[str, Any], number: str | None) -> NewFactor:
+def _factor(read: dict[str, Any], number: str | None, *, has_address: bool) -> NewFactor:
+    if read["type"] == "email" and not has_address:
+        raise invalid("factors.type", "not_allowed", "There is no address that its codes could be mailed to.")
     if read["secret"] is not None and read["type"] != "totp":
         raise invalid("factors.secret", "not_allowed", "Only for `totp`.")
     target = (read["phone_number"] or number) if read["type"] == "sms" else None

@@ -17,6 +17,7 @@ from authsvc.flows.roles import MOST
 from authsvc.flows.users import packed
 from authsvc.primitives import ids
 from authsvc.primitives.keyring import Key, Purpose, encode
+from authsvc.problems import Problem
 from authsvc.rules.access import USER
 from authsvc.store import identities, roles
 from authsvc.store.factors import Factor
@@ -71,7 +72,7 @@ def standing(tx: Tx, core: Core, one: Newcomer | NewRole, coming: Collection[str
 
 
 def write(core: Core, batch: Iterable[tuple[int, Newcomer | NewRole]], cause: Cause) -> Written:
-    """Make these in one transaction, each wholly or not at all."""
+    """Make these in one transaction, each wholly or not at all. Raises a Problem, and makes none, where a role cannot be made."""
     made, there, conflicts = 0, 0, []
     with core.store.write() as tx:
         for line, one in batch:
@@ -80,6 +81,8 @@ def write(core: Core, batch: Iterable[tuple[int, Newcomer | NewRole]], cause: Ca
                     there += 1
                     continue
             except Conflict as conflict:
+                if isinstance(one, NewRole):  # accounts of the file would get caps that it does not mean
+                    raise Problem("conflict", reason=f"line {line}: {conflict}") from None
                 conflicts.append((line, str(conflict)))
                 continue
             _insert_role(tx, core, one, cause) if isinstance(one, NewRole) else _insert(tx, core, one, cause)

@@ -20,17 +20,17 @@ PAGE = 500  # accounts of one read, so that no read is long
 
 
 def records(core: Core, *, secrets: bool) -> Iterator[dict[str, Any]]:
-    """Roles, then accounts in the order of their making; each as it was when it was read. `secrets`: those of authenticator
-    apps too. What a record does not name is empty."""
-    with core.store.read() as tx:
-        own = tx.roles.every()
-    for role in own:
-        yield {"type": "role", "name": role.name, "description": role.description, "caps": json.loads(role.caps)}
-    after = ""
+    """Roles, each before the first account that may have it; accounts in the order of their making; each as it was when it
+    was read. `secrets`: those of authenticator apps too. What a record does not name is empty."""
+    after, told = "", set[str]()
     while True:
         with core.store.read() as tx:
             users = tx.users.page(after=after, limit=PAGE)
             page = [_account(tx, core, user, secrets=secrets) for user in users]
+            new = [role for role in tx.roles.every() if role.name not in told]  # after the accounts, which may have got one just now
+        for role in new:
+            told.add(role.name)
+            yield {"type": "role", "name": role.name, "description": role.description, "caps": json.loads(role.caps)}
         yield from page
         if not page:
             return

@@ -19,9 +19,11 @@ from authsvc.problems import Invalid
 MOST_CHARACTERS = 512  # of a whole hash; the longest of the known forms has about 250
 MOST_PBKDF2_ROUNDS = 4_000_000  # about two seconds; Django 5.2 makes them with 1,000,000
 MOST_SCRYPT_BLOCKS = 1 << 22  # N * r * p, about two seconds; Werkzeug makes them with 1 << 18
+MOST_SCRYPT_LANES = 1 << 10  # r * p: so much is hashed before and after all else; an honest one has 8 to 128
 MOST_BCRYPT_COST = 14  # about a second; each more doubles it
 MOST_ARGON2_KIB = 1 << 22  # memory times passes, a few seconds; RFC 9106's first choice is 1 << 21
 MOST_ARGON2_LANES = 64
+MOST_ARGON2_STARTS = 1 << 10  # lanes times passes: each starts threads of its own; an honest one has 4 to 32
 BCRYPT_BYTES = 72  # bcrypt has always taken these of a password, and no more
 ADVICE = "Leave it out: its owner then sets a new password by mail."
 OVERHEAD_BYTES = 4 * 1024 * 1024  # that OpenSSL is allowed beyond scrypt's table
@@ -85,6 +87,7 @@ def _read_argon2(text: str, kind: str, memory: str, passes: str, lanes: str, sal
     beyond = _first(
         (int(memory) * int(passes) <= MOST_ARGON2_KIB, f"memory times passes beyond {MOST_ARGON2_KIB} KiB"),
         (int(lanes) <= MOST_ARGON2_LANES, f"more than {MOST_ARGON2_LANES} lanes"),
+        (lanes == "1" or int(lanes) * int(passes) <= MOST_ARGON2_STARTS, f"lanes times passes beyond {MOST_ARGON2_STARTS}"),
     )
     return Foreign(text, int(memory), lambda password: _argon2(text, kind, password), beyond)
 
@@ -143,12 +146,15 @@ def _pbkdf2(text: str, name: str, rounds: str, salt: bytes, digest: bytes) -> Fo
 
 
 def _scrypt(text: str, n: int, r: int, p: int, salt: bytes, digest: bytes) -> Foreign:
-    """RFC 7914: a table of N blocks of 128 r bytes."""
-    _demand(n > 1 and n & (n - 1) == 0 and 16 <= len(digest) <= 64)
-    table = 128 * n * r
-    compute = partial(hashlib.scrypt, salt=salt, n=n, r=r, p=p, maxmem=table + 128 * r * p + OVERHEAD_BYTES, dklen=len(digest))
-    beyond = _first((n * r * p <= MOST_SCRYPT_BLOCKS, f"N * r * p beyond {MOST_SCRYPT_BLOCKS}"))
-    return Foreign(text, max(1, table // 1024), lambda password: hmac.compare_digest(compute(password), digest), beyond)
+    """RFC 7914: a table of N blocks of 128 r bytes, and p more of them. N is a power of two below 2^(16 r) (section 2)."""
+    _demand(n > 1 and n & (n - 1) == 0 and n.bit_length() <= 16 * r and 16 <= len(digest) <= 64)
+    memory = 128 * r * (n + p - 1)
+    compute = partial(hashlib.scrypt, salt=salt, n=n, r=r, p=p, maxmem=memory + 128 * r + OVERHEAD_BYTES, dklen=len(digest))
+    beyond = _first(
+        (n * r * p <= MOST_SCRYPT_BLOCKS, f"N * r * p beyond {MOST_SCRYPT_BLOCKS}"),
+        (r * p <= MOST_SCRYPT_LANES, f"r * p beyond {MOST_SCRYPT_LANES}"),
+    )
+    return Foreign(text, max(1, memory // 1024), lambda password: hmac.compare_digest(compute(password), digest), beyond)
 
 
 def _argon2(text: str, kind: str, password: bytes) -> bool:
@@ -189,11 +195,14 @@ def _first(*bounds: tuple[bool, str]) -> str | None:
 
 
 def _b64(text: str) -> bytes:
-    """Base64 with or without its padding (PHC strings have none)."""
+    """Base64 with or without its padding (PHC strings have none), in its one spelling: no bits left over at the end."""
+    bare = text.rstrip("=")
     try:
-        return base64.b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), validate=True)
+        raw = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
     except ValueError:
         raise Invalid("invalid", f"This hash is not whole. {ADVICE}") from None
+    _demand(base64.b64encode(raw).decode().rstrip("=") == bare)
+    return raw
 
 
 def _ab64(text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,7 +13,8 @@ from authsvc.problems import Refused
 from authsvc.store.migrations import APPLICATION_ID
 from authsvc.store.opening import Presence
 
-FILES = ("", "-wal", "-shm", "-journal", ".lock", ".key")  # what lies on the disk as one database
+# What lies on the disk as one database, and what is put beside it, by the end of its name.
+OWN = re.compile(r"|-wal|-shm|-journal|\.lock|\.key(\.new)?|\.schema-[0-9]+\.bak|\.restoring.*|\.before-[0-9]+.*")
 _CONTENT = """
 SELECT (SELECT max(number) FROM migrations), (SELECT count(*) FROM users), (SELECT max(at) FROM events),
   (SELECT kid FROM secret_keys ORDER BY added_at DESC LIMIT 1)

@@ -24,7 +24,11 @@ class Erasure(NamedTuple):
 
 
 COLUMNS = ", ".join(Erasure._fields)
-_INSERT = f"INSERT INTO erasures ({COLUMNS}) VALUES ({', '.join(':' + name for name in Erasure._fields)})"
+# An account that was deleted a while ago may have come back by an import, and go again.
+_INSERT = f"""
+INSERT INTO erasures ({COLUMNS}) VALUES ({", ".join(":" + name for name in Erasure._fields)})
+ON CONFLICT (user_id) DO UPDATE SET since = excluded.since, due_at = excluded.due_at, after_subject = 0, after_actor = 0
+"""
 _UPDATE = "UPDATE erasures SET due_at = :due_at, after_subject = :after_subject, after_actor = :after_actor WHERE user_id = :user_id"
 
 

@@ -87,6 +87,8 @@ def _prepare(part: str, path: str, settings: Settings, world: World, *, keep_ses
             _refuse_damaged(connection)
         except sqlite3.DatabaseError:
             raise Refused("the backup is damaged, or no database at all. Nothing was changed") from None
+        except Refused as refused:
+            raise Refused(f"this is no backup that can be restored: {str(refused).partition(';')[0]}. Nothing was changed") from None
         if not found:
             raise Refused("the backup is empty. Nothing was changed")
         keys = _keys(connection, path, settings, world)

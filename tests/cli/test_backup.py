@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 import subprocess
@@ -83,6 +84,23 @@ def test_nothing_is_replaced_unasked(cli: Cli) -> None:
         assert cli("backup", str(cli.folder / f"authsvc.db{own}"), "--force").status == 1
     assert emails(cli) == {EMAIL, OTHER}
     assert list(cli.folder.glob("*.part")) == []
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_only_files_are_replaced(cli: Cli, force: list[str]) -> None:
+    """No device or pipe, no file behind a symbolic link, and nothing that authsvc itself keeps beside the database."""
+    cli("user", "create", "a@example.com")
+    os.mkfifo(cli.folder / "pipe")
+    (cli.folder / "elsewhere").write_text("kept")
+    (cli.folder / "link").symlink_to(cli.folder / "elsewhere")
+    (cli.folder / "dangling").symlink_to(cli.folder / "nowhere")
+    kept = [f"authsvc.db{end}" for end in (".schema-3.bak", ".before-20261125", ".restoring", ".key.new", "-wal")]
+    told = {"pipe": "is no file", "link": "symbolic link", "dangling": "symbolic link", ".": "is no file"}
+    for name, word in {**told, **dict.fromkeys(kept, "belongs to the database")}.items():
+        ran = cli("backup", str(cli.folder / name), *force)
+        assert (ran.status, word in ran.err) == (1, True), (name, ran.err)
+    assert stat.S_ISFIFO((cli.folder / "pipe").stat().st_mode)
+    assert ((cli.folder / "elsewhere").read_text(), (cli.folder / "nowhere").exists()) == ("kept", False)
 
 
 def test_a_backup_goes_through_a_pipe(cli: Cli) -> None:

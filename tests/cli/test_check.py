@@ -141,6 +141,24 @@ def test_a_key_that_does_not_fit_or_that_others_can_read_is_told(cli: Cli) -> No
     assert statuses(cli("check", "--json"))["key"] == "fail"
 
 
+def test_a_key_that_is_yet_to_be_noted_is_not_noted_by_looking(cli: Cli) -> None:
+    """A new key is the next start's business: a look leaves the database as it is."""
+    old, new = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
+    cli.environ["AUTHSVC_SECRET_KEY"] = old
+    cli("user", "create", "a@example.com")
+    cli.environ |= {"AUTHSVC_SECRET_KEY": new, "AUTHSVC_SECRET_KEY_PREVIOUS": old}
+    before = (cli.folder / "authsvc.db").read_bytes()
+    assert "will be noted at the next start" in cli("check").out
+    assert (cli.folder / "authsvc.db").read_bytes() == before
+
+
+def test_a_folder_that_is_not_there_is_told(cli: Cli) -> None:
+    """Before the first start the database need not be there, but its folder must."""
+    cli.environ["AUTHSVC_DATABASE"] = str(cli.folder / "missing" / "authsvc.db")
+    ran = cli("check")
+    assert (ran.status, "the folder" in ran.out, "disk" in ran.out) == (1, True, False)
+
+
 def test_a_clock_that_was_set_back_fails(cli: Cli) -> None:
     """The newest event lies in the future."""
     world = FakeWorld()

@@ -12,6 +12,10 @@ from typing import Any
 import pyotp
 import pytest
 
+from authsvc.cli.reading import Reading, Report
+from authsvc.events import CLI
+from authsvc.flows import roles
+from authsvc.rules.access import EVERYTHING
 from tests.cli.conftest import Cli
 from tests.foreign import MADE_BY
 from tests.support import EMAIL, PASSWORD, Client, FakeWorld, actions, event_rows, running
@@ -323,6 +327,59 @@ def test_a_person_without_an_address_or_a_password_comes_too(cli: Cli) -> None:
     users = {user["email"]: user for user in cli("user", "list", "--json").objects()}
     assert (users[None]["phone_number"], users[None]["phone_number_verified"]) == ("+14155550100", True)
     assert users["none@example.com"]["has_password"] is False
+
+
+def test_a_person_who_is_known_by_an_identity_alone_comes_and_leaves(cli: Cli) -> None:
+    """As those whose provider tells no address; and whoever an export of ours holds, its import takes."""
+    people = [
+        {"type": "user", "identities": [{"provider": "corp", "realm": "https://corp.example", "subject": subject}]}
+        for subject in ("1", "2")
+    ]
+    assert cli.json("import", put(cli.folder, *people))["made"] == 2
+    assert cli.json("import", put(cli.folder, *people))["there"] == 2
+    assert cli("import", put(cli.folder, {"type": "user", "id": ID, "name": "Nobody", "phone_number": "+14155550100"})).status == 0
+    cli.json("export", str(cli.folder / "out"))
+    other = elsewhere(cli)
+    assert other.json("import", str(cli.folder / "out"))["made"] == 3
+    other.json("export", str(cli.folder / "again"))
+    assert without_times(lines(str(cli.folder / "out"))) == without_times(lines(str(cli.folder / "again")))
+
+
+def test_a_factor_that_could_never_be_shown_is_refused(cli: Cli) -> None:
+    """Codes by mail need an address, and there are no more factors than somebody may set up."""
+    phone = {"type": "user", "phone_number": "+14155550100", "phone_number_verified": True}
+    many = [{"type": "sms", "phone_number": f"+1415555010{number % 10}", "label": str(number)} for number in range(11)]
+    for factors, field in (([{"type": "email"}], "factors.type"), (many, "factors")):
+        ran = cli("import", put(cli.folder, {**phone, "factors": factors}), "--json")
+        assert (ran.status, [line["field"] for line in ran.json()["lines"]]) == (1, [field])
+
+
+def test_a_role_that_came_while_a_file_was_judged_stops_the_import(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody gets the caps of a role that the file does not mean."""
+    judge = Reading.judge
+
+    def slowly(self: Reading, report: Report) -> None:
+        judge(self, report)
+        roles.put(self._core, "editor", None, ["*"], CLI, EVERYTHING)
+
+    monkeypatch.setattr(Reading, "judge", slowly)
+    ran = cli("import", put(cli.folder, EDITOR, FULL))
+    assert (ran.status, "line 2: there is a role editor with other caps" in ran.err) == (1, True)
+    assert cli("user", "list").out == ""
+
+
+def test_somebody_who_was_deleted_and_came_back_can_be_deleted_again(cli: Cli) -> None:
+    """At once, too, while the trail still waits for its last look for the first time."""
+    for _ in range(2):
+        assert cli.json("import", put(cli.folder, EDITOR, FULL))["made"] >= 1
+        assert cli("user", "delete", EMAIL).status == 0
+
+
+def test_a_pipe_may_have_a_name(cli: Cli) -> None:
+    """/dev/stdin, or what a shell makes of <(…): it is read twice all the same."""
+    cli.json("import", put(cli.folder, EDITOR, FULL))
+    exported = cli.process("export", "-", "--with-secrets").out
+    assert elsewhere(cli).process("import", "/dev/stdin", stdin=exported.encode()).status == 0
 
 
 def test_an_identity_signs_in_where_its_provider_is_set_up(cli: Cli) -> None:
