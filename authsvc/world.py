@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import socket
 import sys
 import threading
@@ -43,12 +44,17 @@ class Mine(threading.local):
     errand: Errand | None = None
 
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # but for tabs and line breaks
+
 # What becomes of an entry: its level, message, event or None, fields, and what the thread works for.
 LogForm = Callable[["World", str, str, str | None, Mapping[str, Any]], str]
 
 
 def as_text(world: World, level: str, message: str, event: str | None, fields: Mapping[str, Any]) -> str:  # noqa: ARG001 - a LogForm
-    """For people: the message, behind the id of the request that it belongs to."""
+    """For people: the message, behind the id of the request that it belongs to. What others have said may be in it, and
+    nothing that a terminal would obey."""
+    if not message.isprintable():
+        message = _CONTROLS.sub("?", message)
     if event is not None or (errand := world.mine.errand) is None:
         return message
     return f"{errand.id}: {message}"

@@ -26,6 +26,7 @@ MAX_HEADER_BYTES = 32_768
 MAX_BODY_BYTES = 131_072  # waitress buffers a body before we see it; our own cap is half of this
 MAX_AHEAD_BYTES = 524_288  # of a streamed answer that the client has not taken yet; below what waitress would put into a file
 CONNECTIONS = 1_000
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress ships no types
@@ -132,7 +133,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in SIGNALS:
             signal.signal(number, self._on_signal)
         self._world.log(f"authsvc listens on http://{self._settings.listen} as {self._settings.public_url} (pid {os.getpid()})")
         while not self._stop:
@@ -140,6 +141,10 @@ class Server:
         self._drain()
 
     def _on_signal(self, _number: int, _frame: object) -> None:
+        # A second one changes nothing, to the very end of the process. The trigger least of all may be pulled again: its
+        # descriptor is another file's by then, and a byte would be written into that.
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         self._stop = True
         self._listeners[0].pull_trigger()  # wakes the loop
 

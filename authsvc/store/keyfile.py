@@ -14,6 +14,7 @@ from authsvc.config import parse
 from authsvc.config.settings import Settings
 from authsvc.primitives.keyring import Key, Keyring, Ring
 from authsvc.problems import Refused
+from authsvc.store.ownership import hand_over
 from authsvc.world import WARNING, World
 
 SECRET_BYTES = 32
@@ -173,6 +174,7 @@ def _make(path: Path, settings: Settings, world: World) -> None:
         with os.fdopen(descriptor, "w") as file:
             file.write(_new_secret(world) + "\n")
             file.flush()
+            hand_over(file.fileno(), str(path))
             os.fsync(file.fileno())
         os.link(temporary, path)
     except FileExistsError:

@@ -16,6 +16,7 @@ from authsvc.primitives.metrics import Metrics
 from authsvc.problems import Refused
 from authsvc.store import keyfile
 from authsvc.store.migrations import migrate, migrations
+from authsvc.store.ownership import hand_over
 from authsvc.store.sqlite import Store, connect
 from authsvc.store.tx import Tx
 from authsvc.world import WARNING, World
@@ -40,7 +41,7 @@ class Presence:
     """
 
     def __init__(self, path: str) -> None:
-        self._descriptor = os.open(path + ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._descriptor = _made_or_opened(path + ".lock")
         self.marked = os.pread(self._descriptor, 1, 0) != b""
         self.alone = self._try_alone()
 
@@ -105,7 +106,21 @@ def _make_private(path: str) -> None:
     """Create the file, readable by nobody else; its log inherits the mode. An existing one is not even opened: closing
     it would drop the locks that another connection of this process has on it."""
     with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        os.close(_made(path))
+
+
+def _made(path: str) -> int:
+    """The descriptor of a new file; raises FileExistsError."""
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    hand_over(descriptor, path)
+    return descriptor
+
+
+def _made_or_opened(path: str) -> int:
+    try:
+        return _made(path)
+    except FileExistsError:
+        return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
 
 def _refuse_lost(path: str, presence: Presence) -> None:

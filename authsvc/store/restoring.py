@@ -21,6 +21,7 @@ from authsvc.store.backups import Content, content
 from authsvc.store.keyfile import sync_folder
 from authsvc.store.migrations import migrate, migrations, schema
 from authsvc.store.opening import Presence
+from authsvc.store.ownership import hand_over
 from authsvc.store.tx import Tx
 from authsvc.world import World
 
@@ -75,6 +76,7 @@ def _take(source: BinaryIO, part: str) -> None:
     """Put what comes beside the database, on the same disk and for nobody else's eyes."""
     _drop(part)  # a killed restore's, with a journal that must not meet another file
     with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as file:
+        hand_over(file.fileno(), part)
         shutil.copyfileobj(source, file, 1_048_576)
 
 

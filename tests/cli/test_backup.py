@@ -103,6 +103,23 @@ def test_only_files_are_replaced(cli: Cli, force: list[str]) -> None:
     assert ((cli.folder / "elsewhere").read_text(), (cli.folder / "nowhere").exists()) == ("kept", False)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_what_root_makes_in_the_folder_of_a_user_is_that_users(cli: Cli) -> None:
+    """By the first command there is, and by a restore: the service runs as that user, and has to open all of it."""
+    backup, service = cli.folder / "b", cli.folder / "service"
+    service.mkdir()
+    os.chown(service, 12345, 12346)
+    cli.environ["AUTHSVC_DATABASE"] = str(service / "authsvc.db")
+    assert cli("user", "create", EMAIL).status == 0
+    owners = {file.name: (file.stat().st_uid, file.stat().st_gid) for file in service.iterdir()}
+    assert owners == dict.fromkeys(("authsvc.db", "authsvc.db.key", "authsvc.db.lock"), (12345, 12346))
+    assert cli("backup", str(backup)).status == 0
+    (service / "authsvc.db").unlink()
+    assert cli("restore", str(backup)).status == 0
+    assert {(file.stat().st_uid, file.stat().st_gid) for file in service.iterdir()} == {(12345, 12346)}
+    assert (service / "authsvc.db").exists()
+
+
 def test_a_backup_goes_through_a_pipe(cli: Cli) -> None:
     """`-` is standard output and standard input; the words are on standard error."""
     registered(cli, EMAIL)

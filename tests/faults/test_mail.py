@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import subprocess
+import threading
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +16,25 @@ from authsvc.flows import outbox
 from authsvc.world import World
 from tests.delivery import FROM, crowd, recipients
 from tests.faults.servers import PATIENCE_SECONDS, Server, in_threads, serving
-from tests.mailserver import MailServer, Received, Slow, mail_server
+from tests.mailserver import Connection, MailServer, Received, Slow, mail_server
 from tests.support import FakeWorld, running
 
 USERS = 200
 CLIENTS = 10
 LEASE_SECONDS = 300
 NEAR_MS = 3_000  # what is due so soon may be claimed at any moment
+
+
+@dataclass
+class Late(Slow):
+    """Says when a mail is under way."""
+
+    begun: threading.Event = field(default_factory=threading.Event)
+
+    async def reply(self, connection: Connection, command: str, address: str) -> str | None:
+        if command == "DATA":
+            self.begun.set()
+        return await super().reply(connection, command, address)
 
 
 def nowhere(folder: Path) -> MailServer:
@@ -119,6 +135,21 @@ def test_f11_a_stop_during_delivery_is_clean_and_loses_nothing(tmp_path: Path) -
             assert server.stop() == 0
         assert len(mails.messages) == 100
     assert outcomes(tmp_path) == {"sent": 100}
+
+
+def test_f11_signals_upon_signals_cut_no_delivery_off(tmp_path: Path) -> None:
+    """Whoever is impatient changes nothing: what is under way is finished and noted, and the database closed."""
+    late = Late(1.0)
+    with mail_server(tmp_path, behaviour=late) as mails, serving(tmp_path, **settings(mails)) as server:
+        assert Counter(sign_up(server, 1)) == {201: 1}
+        assert late.begun.wait(PATIENCE_SECONDS)
+        while server.process.poll() is None:
+            server.process.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                server.process.wait(0.02)
+        assert (server.wait(), server.crashes()) == (0, []), server.lines
+    assert outcomes(tmp_path) == {"sent": 1}
+    assert not Path(f"{tmp_path / 'authsvc.db'}-wal").exists()
 
 
 def test_f11_a_server_that_starts_delivers_what_the_last_one_left(tmp_path: Path) -> None:

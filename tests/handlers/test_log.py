@@ -50,6 +50,16 @@ def test_a_request_is_one_object(make: Callable[..., Any]) -> None:
     assert START == 1_800_000_000_000
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_terminal_obeys_no_line(make: Callable[..., Any], form: str) -> None:
+    """Whatever a mail server or another peer has said: letters, tabs and line breaks only."""
+    with make(log=form) as app:
+        app.core.world.log("refused: 550 \x1b[2K\x1b[1Gé\r\x9b5n\x00\tdone\nnext")
+        line = app.core.world.lines[-1]
+    assert form == "json" or line == "refused: 550 ?[2K?[1Gé??5n?\tdone\nnext"
+    assert not set(line) & set(map(chr, [*range(9), 11, 13, 27, 127, *range(128, 160)]))
+
+
 def test_a_key_is_named_by_its_id(make: Callable[..., Any]) -> None:
     """Never by itself."""
     with make(log="json") as app:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -61,13 +62,14 @@ def test_the_image_is_not_root_and_writes_to_its_volume_only() -> None:
 
 
 def test_the_health_check_tells_a_service_from_none(tmp_path: Path) -> None:
-    """0 while it is ready, not 0 when nobody answers; it needs nothing but Python."""
+    """0 while it is ready, not 0 when nobody answers; it needs nothing but Python, and asks no proxy that Docker names."""
     (check,) = re.findall(r"^HEALTHCHECK .*\\\n +CMD (.*)$", text("Dockerfile"), re.MULTILINE)
     program, option, code = json.loads(check)
     assert (program, option) == ("python", "-c")
     with serving(tmp_path) as server:
         here = code.replace("8000", str(server.port))
-        assert subprocess.run([sys.executable, option, here], check=False).returncode == 0
+        proxied = os.environ | {"http_proxy": "http://127.0.0.1:9"}
+        assert subprocess.run([sys.executable, option, here], env=proxied, check=False).returncode == 0
     assert subprocess.run([sys.executable, option, here], check=False, stderr=subprocess.DEVNULL).returncode != 0
 
 

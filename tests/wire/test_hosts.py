@@ -58,6 +58,13 @@ def cookies_of(answer: Answer) -> dict[str, tuple[str, str]]:
     return {name: (morsel.value, morsel["path"]) for name, morsel in parsed.items()}
 
 
+def test_no_log_tells_the_token_of_a_link(server: Server) -> None:
+    """Neither ours nor the host's, which may write down whole paths."""
+    for _ in range(3):
+        assert server.call("GET", "/login/magic/lnk_OFSOMEBODY?token=OFANOTHER").status == 410
+    assert [word for word in ("OFSOMEBODY", "OFANOTHER") if word in server.lines()] == []
+
+
 def test_an_ordinary_session_runs(server: Server) -> None:
     """Register, log in, read, refresh, change, log out; and what was logged out is refused by every worker."""
     email = "ordinary@mail.com"
