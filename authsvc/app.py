@@ -78,7 +78,7 @@ def assemble(settings: Settings, world: World) -> Core:
     slots = Slots(threads=settings.threads)
     offered = providers(settings, world, slots)
     if settings.jwt_alg != HS256 and not has_crypto():
-        raise Refused(f"AUTHSVC_JWT_ALG={settings.jwt_alg} needs the extra crypto: pip install 'authsvc[crypto]'")
+        raise Refused(f"AUTHSVC_JWT_ALG={settings.jwt_alg} needs the extra crypto: pip install '.[crypto]' in a checkout")
     metrics = Metrics()
     store, keyring = open_store(settings, world, metrics)
     token_keys = LiveKeys(store, keyring, world)

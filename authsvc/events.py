@@ -63,7 +63,7 @@ LIMIT_CLEARED = Event("limit.cleared", "An operator filled the buckets of a limi
 CAPTCHA_FAILED = Event(
     "captcha.failed", "A CAPTCHA was refused, or could not be checked; `data.reason` says why, `data.passed` whether it was let through."
 )
-WEBHOOK_CREATED = Event("webhook.created", "A webhook was made; `data.url` is the origin that it goes to.")
+WEBHOOK_CREATED = Event("webhook.created", "A webhook was made; `data.url` is the host that it goes to.")
 WEBHOOK_UPDATED = Event(
     "webhook.updated",
     "A webhook was changed, or its secret renewed; `data.fields` says what. `data.forgotten`: this many events, wanted or not, were forgotten before it was served.",

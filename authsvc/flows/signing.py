@@ -188,7 +188,7 @@ def _new(core: Core, state: str, alg: str) -> SigningKey:
     """A pair of its own; made outside any transaction, since an RSA key takes a while."""
     core.world.slow("making a key pair")
     if not keypairs.has_crypto():
-        raise Refused(f"a key for {alg} needs the extra crypto: pip install 'authsvc[crypto]'")
+        raise Refused(f"a key for {alg} needs the extra crypto: pip install '.[crypto]' in a checkout")
     secret, now = core.keyring.current, core.world.now()
     private = keypairs.generate(alg)
     public = keypairs.public_jwk(private)

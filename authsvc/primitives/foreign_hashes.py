@@ -181,7 +181,7 @@ def _demand_bcrypt() -> None:
     try:
         import bcrypt  # noqa: F401 - asked for, not used
     except ImportError:
-        raise Invalid("not_allowed", "This needs the extra bcrypt: pip install 'authsvc[bcrypt]'.") from None
+        raise Invalid("not_allowed", "This needs the extra bcrypt: pip install '.[bcrypt]' in a checkout.") from None
 
 
 def _demand(kept: bool) -> None:

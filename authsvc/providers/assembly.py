@@ -129,5 +129,5 @@ def _secret(name: str, client: OAuthClient) -> Callable[[int], str] | None:
     if not (client.team_id and client.key_id):
         raise ValueError("a PRIVATE_KEY needs TEAM_ID and KEY_ID beside it")
     if not has_crypto():
-        raise ValueError("a PRIVATE_KEY needs the extra crypto: pip install 'authsvc[crypto]'")
+        raise ValueError("a PRIVATE_KEY needs the extra crypto: pip install '.[crypto]' in a checkout")
     return client_secret(client_id=client.client_id, team_id=client.team_id, key_id=client.key_id, private_key=client.private_key)

@@ -282,7 +282,7 @@ def test_a_private_key_needs_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without cryptography nothing can be signed; the message says what to install."""
     monkeypatch.setattr(assembly, "has_crypto", lambda: False)
     key = pem(ec.generate_private_key(ec.SECP256R1()))
-    assert "authsvc[crypto]" in told(named("apple", client_id="id", team_id="T", key_id="K", private_key=key))
+    assert "'.[crypto]'" in told(named("apple", client_id="id", team_id="T", key_id="K", private_key=key))
 
 
 def test_all_faults_are_told_at_once() -> None:

@@ -181,6 +181,6 @@ def test_without_the_extra_the_start_says_what_to_install(tmp_path: Path, alg: s
         return subprocess.run(command, cwd=root, env={"PYTHONPATH": root}, capture_output=True, text=True, timeout=60, check=False)
 
     refused = start(alg)
-    assert refused.stderr == f"refused: AUTHSVC_JWT_ALG={alg} needs the extra crypto: pip install 'authsvc[crypto]'\n"
+    assert refused.stderr == f"refused: AUTHSVC_JWT_ALG={alg} needs the extra crypto: pip install '.[crypto]' in a checkout\n"
     assert list(tmp_path.iterdir()) == []
     assert start("HS256").returncode == 0

@@ -141,18 +141,18 @@ def test_providers_are_set_up_by_their_settings(at: Terminal) -> None:
 def test_production_starts_as_the_readme_has_it(at: Terminal) -> None:
     """With what is asked for there, all of it: what is missing stops it."""
     lines = BLOCKS["production"]
-    assert [line.split()[0] for line in lines] == ["export", "export", "(umask", "authsvc", "authsvc", "authsvc"]
+    assert [line.split()[0] for line in lines] == ["export", "export", "export", "(umask", "authsvc", "authsvc", "authsvc"]
     at.instead["/var/lib/authsvc"] = str(at.folder)
-    settings, check, make, serve = "\n".join(lines[:3]), *lines[3:]
+    settings, check, make, serve = "\n".join(lines[:4]), *lines[4:]
     at.run(settings)
 
-    told = at.try_("\n".join([*lines[:2], check]))
+    told = at.try_("\n".join([*lines[:3], check]))
     assert re.search(r"^ok +key ", told.stdout, re.MULTILINE), "the mail server of the example is nowhere, and its check fails"
     assert "fail  mail" in told.stdout
-    shown = at.run("\n".join([*lines[:2], make]))
+    shown = at.run("\n".join([*lines[:3], make]))
     assert "password: " in shown
     at.variables["AUTHSVC_PUBLIC_URL"] = "https://auth.example.com"
-    with serving(at, "\n".join([*lines[:2], f"exec {serve}"])) as address:
+    with serving(at, "\n".join([*lines[:3], f"exec {serve}"])) as address:
         password = re.search(r"^password: (\S+)$", shown, re.MULTILINE)
         assert password
         assert post(address, "/login", {"email": ADMIN, "password": password[1]})["user"]["roles"] == ["admin", "user"]
