@@ -593,17 +593,21 @@ STEPS = {"corp": "/token", "plain": "/userinfo", "other": "/jwks"}
 def test_d8_answers_that_are_none(app: App, fake: Fake, monkeypatch: pytest.MonkeyPatch, name: str, ill: str) -> None:
     """D8: at each step, oauth_exchange_failed within the deadline; nothing is made, no redirect is followed, nothing secret is in
     the log, and the next sign-in works."""
-    monkeypatch.setattr(calls, "SECONDS", 0.2 if ill in ("hangs", "trickles", "endless") else 20.0)
+    patience = 0.5 if ill in ("hangs", "trickles", "endless") else 20.0
     good = dict(fake.behaviours)
     client = browser(app)
     step = peers.WELL_KNOWN if name == "discovery" else STEPS[name]
     fake.behaviours[step] = ILL[ill]
     if name == "discovery":
-        refused(client.get("/oauth/corp", headers=JSON_ONLY), 502, "oauth_exchange_failed")
+        with monkeypatch.context() as hasty:
+            hasty.setattr(calls, "SECONDS", patience)
+            refused(client.get("/oauth/corp", headers=JSON_ONLY), 502, "oauth_exchange_failed")
         assert counts(app, "challenges") == [0]
     else:
         path = fake.callback(begin(client, name))
-        refused(callback(client, path), 502, "oauth_exchange_failed")
+        with monkeypatch.context() as hasty:
+            hasty.setattr(calls, "SECONDS", patience)
+            refused(callback(client, path), 502, "oauth_exchange_failed")
         assert [row["action"] for row in event_rows(app)] == ["login.failed"]
         assert not [line for line in app.core.world.lines if query_of(path)["code"] in line or query_of(path)["state"] in line]
     assert counts(app, "users", "identities", "sessions", "outbox") == [0, 0, 0, 0]
