@@ -93,6 +93,14 @@ def test_a_challenge_that_the_library_made_in_our_way_is_taken() -> None:
     assert check(altcha.Payload(challenge, solution).to_base64(), action="login").nonce == challenge.parameters.nonce
 
 
+def test_a_challenge_tells_half_of_the_key_that_solves_it() -> None:
+    """What a browser recognises it by; whoever did not compute the rest does not have it."""
+    solution = captcha.derive(NONCE, SALT, 7, 100).hex()
+    challenge = made()
+    assert challenge["parameters"]["keyPrefix"] == solution[:32]
+    assert solution[32:] not in json.dumps(challenge)
+
+
 def test_any_key_of_the_keyring_checks() -> None:
     """A challenge outlives a new secret key as long as the old one is kept, and no longer."""
     payload = solved(made(OLD_KEY))
@@ -127,6 +135,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "another key's signature": (put("keySignature", "0" * 64), "forged"),
     "nonce": (put("nonce", "f" * 32), "forged"),
     "salt": (put("salt", "f" * 32), "forged"),
+    "half of a character": (put("nonce", "\ud800"), "forged"),
     "salt with parameters": (put("salt", SALT.hex() + "?expires=9999999999&"), "forged"),
     "key length": (put("keyLength", 1), "forged"),
     "signature": (lambda payload: payload["challenge"].update(signature="0" * 64), "forged"),

@@ -157,6 +157,7 @@ def test_the_least_score_is_set(server: SmsGateway) -> None:
 
 BROKEN: dict[str, Behaviour] = {
     "500": says(500, success=True),
+    "500 and no": says(500, success=False, **{"error-codes": ["invalid-input-response"]}),
     "503": lambda handler, _: handler.say_text(503, "away"),
     "html": lambda handler, _: handler.say_text(200, "<html>success: true</html>"),
     "a list": lambda handler, _: handler.say(200, [True]),
