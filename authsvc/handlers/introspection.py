@@ -13,7 +13,8 @@ INTROSPECT = Shape(
     {
         "token": Field(raw(most=MAX_BYTES).about("An access token, a refresh token or an API key.", example="eyJ…"), required=True),
         "token_type_hint": Field(raw(most=100)),  # RFC 7662; a token shows its kind itself
-    }
+    },
+    lenient=True,
 )
 
 

@@ -18,7 +18,8 @@ REVOKE = Shape(
         "token": Field(_token),
         "token_type_hint": Field(raw(most=100)),  # RFC 7009; a token shows its kind itself
         "refresh_token": Field(_token),
-    }
+    },
+    lenient=True,
 )
 
 

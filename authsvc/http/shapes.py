@@ -38,7 +38,8 @@ class Field:
 
 class Shape:
     """A set of named fields. `reserved` names exist but are not the caller's to set: naming one is `forbidden`. `lenient`:
-    others are passed over; for what strangers send by a standard that lets them add their own (RFC 6749 section 4.1.2)."""
+    others are passed over; for what strangers send by a standard, in a form, that lets them add their own (RFC 6749 sections
+    3.2 and 4.1.2)."""
 
     def __init__(
         self, fields: Mapping[str, Field], *, reserved: frozenset[str] = frozenset(), partial: bool = False, lenient: bool = False

@@ -111,7 +111,19 @@ EVENT = thing(
         "id": text(example="evt_…"),
         "type": text(example="user.created"),
         "timestamp": TIME,
-        "data": ANYTHING,
+        "data": {
+            **listed(
+                {
+                    "id": text(example="evt_…"),
+                    "subject": {**TEXT_OR_NONE, "description": "The id of whom or what it happened to."},
+                    "actor": listed({"type": one_of("anonymous", "user", "key", "cli", "system"), "id": TEXT_OR_NONE}),
+                    "outcome": one_of("success", "failure"),
+                    "session_id": TEXT_OR_NONE,
+                    "details": or_null(ANYTHING),
+                }
+            ),
+            "description": "As webhooks carry it.",
+        },
     },
 )
 VERDICT = thing(

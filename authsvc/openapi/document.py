@@ -11,6 +11,7 @@ from authsvc.http.response import JSON, PROBLEM
 from authsvc.openapi import accounts, administration, objects, parameters, refusals, ways_in
 from authsvc.openapi.examples import example_of
 from authsvc.openapi.words import ON, PAGE, Answer, Family, Operation, Thing
+from authsvc.pages.browser import SHOWN
 from authsvc.problems import KINDS
 from authsvc.routes import Route
 from authsvc.rules.access import Who
@@ -43,12 +44,17 @@ prefers HTML, an operation marked `x-page` answers with a page or sends it on, a
 head (the URL and the headers) beyond 32 KiB by 431, without a problem. A service that
 holds `end_users:forward` may say with any operation, by the header `End-User-Address`, for whom it calls; from others it is refused."""
 HEADERS = {
-    "ETag": "The version, for `If-Match` or `If-None-Match`.",
+    "ETag": "The version.",
     "Location": "Where to.",
     "Set-Cookie": "The tokens, where cookies are wanted.",
-    "Retry-After": "Seconds.",
+    "Retry-After": "Seconds, where it is known when to come back.",
     "WWW-Authenticate": "RFC 6750 section 3.",
+    "X-Request-Id": "The caller's own, or one of ours; the log has it.",
+    "RateLimit": "What is left of the caller's own limits.",
+    "RateLimit-Policy": "Which these are.",
 }
+_LIMITED = ("RateLimit", "RateLimit-Policy")
+_EVERYWHERE = ("X-Request-Id",)
 _HEADERS_OF = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 
@@ -103,7 +109,7 @@ def _operation(route: Route, routes: Iterable[Route]) -> dict[str, Any]:
         **({"x-limits": list(route.limits)} if route.limits else {}),
         **({"x-page": True} if route.page else {}),
         "security": _security(route.who),
-        **({"parameters": found} if (found := parameters.of(route)) else {}),
+        **({"parameters": found} if (found := parameters.of(route, operation)) else {}),
         **parameters.body(route, operation),
         "responses": {
             **_answers(route, operation, routes),
@@ -114,14 +120,19 @@ def _operation(route: Route, routes: Iterable[Route]) -> dict[str, Any]:
 
 def _answers(route: Route, operation: Operation, routes: Iterable[Route]) -> dict[str, Any]:
     links = {**_links(route, routes), **operation.links}
-    found = {str(status): _answer(answer, links if status < 300 else {}) for status, answer in operation.answers.items()}
+    always = (*_EVERYWHERE, *(_LIMITED if route.limits else ()))
+    found = {str(status): _answer(answer, links if status < 300 else {}, always) for status, answer in operation.answers.items()}
     if route.page:
-        found.setdefault("200", {"description": "A page, for a browser."}).setdefault("content", {}).update(_answer(PAGE, {})["content"])
-        found.setdefault("303", {"description": ON})
+        shown = _answer(Answer("A page, for a browser.", PAGE.content, ("Set-Cookie",)), {}, always)
+        given = found.setdefault("200", shown)
+        given.setdefault("content", {}).update(shown["content"])
+        given["headers"] |= shown["headers"]
+    if route.page not in (None, SHOWN):
+        found.setdefault("303", _answer(Answer(ON, headers=("Location", "Set-Cookie")), {}, always))
     return found
 
 
-def _answer(answer: Answer, links: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+def _answer(answer: Answer, links: Mapping[str, Mapping[str, str]], always: Iterable[str]) -> dict[str, Any]:
     content = {kind: {"schema": schema} | _example(kind, schema) for kind, schema in answer.content.items()}
     linked = {
         name: {"operationId": name, "parameters": {key: f"$response.body#/{place}" for key, place in members.items()}}
@@ -130,10 +141,14 @@ def _answer(answer: Answer, links: Mapping[str, Mapping[str, str]]) -> dict[str,
     }
     return {
         "description": answer.meaning,
-        **({"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in answer.headers}} if answer.headers else {}),
+        "headers": _headers([*answer.headers, *always]),
         **({"content": content} if content else {}),
         **({"links": linked} if linked else {}),
     }
+
+
+def _headers(names: Iterable[str]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _example(kind: str, schema: Any) -> dict[str, Any]:
@@ -159,11 +174,11 @@ def _shared(status: int, codes: Iterable[str]) -> str:
 
 
 def _refusal(status: int, codes: Iterable[str]) -> dict[str, Any]:
-    either = {"anyOf": [objects.PROBLEM.ref, objects.MFA_CHALLENGE.ref]} if "mfa_required" in codes else objects.PROBLEM.ref
-    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS_OF.get(status, ())}
+    # The one that says more first: whoever reads by the first that fits, as generated clients do, loses nothing.
+    either = {"anyOf": [objects.MFA_CHALLENGE.ref, objects.PROBLEM.ref]} if "mfa_required" in codes else objects.PROBLEM.ref
     return {
         "description": ", ".join(f"`{code}`" for code in codes),
-        **({"headers": headers} if headers else {}),
+        "headers": _headers([*_HEADERS_OF.get(status, ()), *_EVERYWHERE, *_LIMITED]),
         "content": {PROBLEM: {"schema": either, "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in codes}}},
     }
 

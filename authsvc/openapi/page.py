@@ -87,7 +87,7 @@ def _answers(core: Core, answers: Json) -> Safe:
             codes = content[PROBLEM]["examples"]
             meaning = Safe(", ".join(f'<a href="{text(base)}/problems/{text(code)}"><code>{text(code)}</code></a>' for code in codes))
         else:
-            forms = [_kind(media["schema"]) if form == JSON else text(form) for form, media in content.items()]
+            forms = [_shape(media["schema"]) if form == JSON else text(form) for form, media in content.items()]
             meaning = join([_prose(answer["description"]), Safe(f" ({', '.join(forms)})") if forms else EMPTY])
         rows.append(Safe(f'<tr><th scope="row">{text(status)}</th><td>{meaning}</td></tr>'))
     return _table("Answers", rows)
@@ -118,8 +118,18 @@ def _table(caption: str, rows: Iterable[Safe]) -> Safe:
     return Safe(f"<table><caption>{text(caption)}</caption>{''.join(found)}</table>") if found else EMPTY
 
 
+def _shape(schema: Schema) -> Safe:
+    """The same of a whole answer: an object that has no name shows its members."""
+    if "properties" not in schema:
+        return _kind(schema)
+    members = ", ".join(f"<code>{text(name)}</code>: {_shape(member)}" for name, member in schema["properties"].items())
+    return Safe(f"{{ {members} }}")
+
+
 def _kind(schema: Schema) -> Safe:
     """The type in a few words, objects as links."""
+    if "const" in schema:
+        return Safe(f"<code>{text(json.dumps(schema['const'], ensure_ascii=False))}</code>")
     if "$ref" in schema:
         name = text(schema["$ref"].rpartition("/")[2])
         return Safe(f'<a href="#object-{name}">{name}</a>')

@@ -30,17 +30,20 @@ NAMES: Mapping[str, Schema] = {
     "/roles/:name": text("The name of a role.", "editor", pattern="^[a-z][a-z0-9_.-]{0,62}$"),
     "/assets/:name": text("The name of a file.", "style.css"),
 }
-IF_MATCH = {"name": "If-Match", "in": "header", "schema": text("The ETag of the version that was read.", "*")}
+IF_MATCH: dict[str, Any] = {"name": "If-Match", "in": "header", "schema": text("The ETag of the version that was read.", "*")}
+IF_NONE_MATCH: dict[str, Any] = {"name": "If-None-Match", "in": "header", "schema": text("The ETag of what one has already.", "*")}
 
 
-def of(route: Route) -> list[dict[str, Any]]:
+def of(route: Route, operation: Operation) -> list[dict[str, Any]]:
     """The parameters of a route: of its path, its query, and the conditions that it heeds."""
     found = [
         {"name": name, "in": "path", "required": True, "schema": NAMES[route.path] if name == "name" else PATHS[name]} for name in names(route.path)
     ]  # fmt: skip
     for name, field in (route.query.fields if route.query else {}).items():
         found.append({"name": name, "in": "query", "required": field.required, "schema": dict(field.parser.schema)})
-    return [*found, IF_MATCH] if (route.method, route.path) == ("PUT", "/user/:user_id") else found
+    if 304 in operation.answers:
+        found.append(IF_NONE_MATCH)
+    return [*found, IF_MATCH] if "precondition_failed" in operation.codes else found
 
 
 def names(path: str) -> Iterator[str]:
@@ -54,13 +57,13 @@ def template(path: str) -> str:
 
 
 def body(route: Route, operation: Operation) -> dict[str, Any]:
-    """The body of a route; nothing where it takes none. A form of the same fields is taken too, but only from our pages
-    and from providers is one to be expected."""
+    """The body of a route; nothing where it takes none. A form of the same fields is taken everywhere, and told of where
+    a standard has its clients send one; those may also send more."""
     if route.method == "GET" or not route.body.fields:
         return {}
     media = {"schema": route.body.schema(), "example": body_example(route.body, operation)}
     required = any(field.required for field in route.body.fields.values())
-    return {"requestBody": {"required": required, "content": {JSON: media} | ({FORM: media} if route.foreign else {})}}
+    return {"requestBody": {"required": required, "content": {JSON: media} | ({FORM: media} if route.body.lenient else {})}}
 
 
 def body_example(shape: Shape, operation: Operation) -> Any:

@@ -8,6 +8,7 @@ from authsvc.http.response import JSON
 from authsvc.openapi.objects import IDENTITY, REGISTERED, SENT, TOKENS, USER, WARNINGS
 from authsvc.openapi.words import (
     NOTHING,
+    ON,
     PAGE,
     TIME,
     Answer,
@@ -98,7 +99,7 @@ SIGN_IN = Family(
             ("invalid_credentials", *_FIRST_STEP),
             "An unknown address, a wrong password and an account without one are one answer.",
         ),
-        "POST /login/magic": Operation("ask_for_magic_link", "Have a link and a code mailed that sign in.", {202: SENT_OFF}),
+        "POST /login/magic": Operation("ask_for_magic_link", "Have a link and a code mailed that sign in.", {202: data(SENT, SENT_OFF.meaning, headers=("Set-Cookie",))}),
         "GET /login/magic/:token": Operation(
             "open_magic_link",
             "Open a mailed link.",
@@ -183,8 +184,8 @@ SESSION_TOKENS = Family(
             "The one before is good for 30 seconds more and yields the same; an older one ends its session.",
             example={"refresh_token": "rt_…"},
         ),
-        "GET /token/revoke": Operation("sign_out_by_cookie", "End the session, by cookie or bearer.", {200: status("revoked")}, ("forbidden",)),
-        "POST /token/revoke": Operation("sign_out", "End the session of a token (RFC 7009).", {200: status("revoked")}, ("forbidden",)),
+        "GET /token/revoke": Operation("sign_out_by_cookie", "End the session, by cookie or bearer.", {200: status("revoked", headers=("Set-Cookie",))}, ("forbidden",)),
+        "POST /token/revoke": Operation("sign_out", "End the session of a token (RFC 7009).", {200: status("revoked", headers=("Set-Cookie",))}, ("forbidden",)),
         "POST /token/introspect": Operation("introspect_token", "What a token is worth now (RFC 7662).", {200: data(INTROSPECTION)}),
     },
 )  # fmt: skip
@@ -203,13 +204,13 @@ PROVIDERS = Family(
         "GET /oauth/:provider": Operation(
             "sign_in_by_provider",
             "Begin a sign-in at a provider.",
-            {302: sent_on("To the provider."), 200: data(_AUTHORIZE, "For `Accept: application/json` exactly.", headers=("Set-Cookie",))},
+            {302: sent_on("To the provider.", "Set-Cookie"), 200: data(_AUTHORIZE, "For `Accept: application/json` exactly.", headers=("Set-Cookie",))},
             ("oauth_exchange_failed",),
         ),
         "GET /oauth/:provider/callback": Operation(
             "finish_sign_in_by_provider",
             "Where the provider sends the browser back to.",
-            {200: data({"anyOf": [TOKENS.ref, LINKED.ref]}, "Signed in, or linked.", headers=("Set-Cookie",)), 204: NOTHING, 302: sent_on()},
+            {200: data({"anyOf": [TOKENS.ref, LINKED.ref]}, "Signed in, or linked.", headers=("Set-Cookie",)), 204: NOTHING, 302: sent_on(ON, "Set-Cookie")},
             _BACK,
         ),
         "POST /oauth/:provider/callback": Operation(

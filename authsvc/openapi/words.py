@@ -91,9 +91,9 @@ def listed(members: Mapping[str, Schema]) -> Schema:
     return {"type": "object", "properties": dict(members), "required": list(members)}
 
 
-def status(word: str, **more: Schema) -> Answer:
+def status(word: str, *, headers: tuple[str, ...] = (), **more: Schema) -> Answer:
     """`{"status": "revoked"}`: there is nothing more to say."""
-    return data(listed({"status": {"type": "string", "const": word}, **more}))
+    return data(listed({"status": {"type": "string", "const": word}, **more}), headers=headers)
 
 
 NOTHING = Answer("Done; there is nothing to say.")
@@ -101,8 +101,8 @@ PAGE = Answer("A page, whatever is accepted.", {HTML: {"type": "string"}})
 ON = "The browser is sent on."
 
 
-def sent_on(meaning: str = ON) -> Answer:
-    return Answer(meaning, headers=("Location",))
+def sent_on(meaning: str = ON, *more: str) -> Answer:
+    return Answer(meaning, headers=("Location", *more))
 
 
 def streams(answer: Answer) -> Answer:

@@ -109,8 +109,8 @@ def test_no_text_breaks_it(service: Caller, text: str) -> None:
 
 
 def test_a_form_is_taken_as_well(service: Caller) -> None:
-    """As the RFC writes it, the hint included."""
-    raw = f"token={service.token}&token_type_hint=refresh_token".encode()
+    """As the RFC writes it, the hint included, and what else OAuth clients send."""
+    raw = f"token={service.token}&token_type_hint=refresh_token&client_id=web&client_secret=x".encode()
     assert service.call("POST", "/token/introspect", raw=raw, content_type=FORM)["active"] is True
     assert service.call("POST", "/token/introspect", {}).code == "invalid_request"
 

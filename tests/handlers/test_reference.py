@@ -84,6 +84,15 @@ def test_the_page_has_an_anchor_for_everything(client: Client) -> None:
     assert not re.search(r'\s(style|on\w+)="', answer.body.decode())
 
 
+def test_the_page_shows_what_answers_hold(client: Client) -> None:
+    """Lists lead to their objects, and nothing is just some object but the document itself."""
+    page = client.get("/docs").body.decode()
+
+    assert '{ <code>items</code>: list of <a href="#object-User">User</a>, <code>next_cursor</code>: string or null }' in page
+    assert "{ <code>status</code>: <code>&quot;revoked&quot;</code> }" in page
+    assert page.count("(object)") == 1
+
+
 def test_the_links_of_the_page_stay_below_the_mount(tmp_path: Path) -> None:
     """Where the service is below a path, so are the problems that the page explains."""
     with running(tmp_path, public_url="http://127.0.0.1:8000/auth") as app:

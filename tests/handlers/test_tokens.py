@@ -31,7 +31,7 @@ REFRESH_WAYS: dict[str, Way] = {
 REVOKE_WAYS: dict[str, Way] = REFRESH_WAYS | {
     "POST token": lambda client, path, token: client.post(path, {"token": token, "token_type_hint": "refresh_token"}),
     "POST RFC 7009 form": lambda client, path, token: client.call(
-        "POST", path, raw=urlencode({"token": token}).encode(), content_type=FORM
+        "POST", path, raw=urlencode({"token": token, "client_id": "web"}).encode(), content_type=FORM
     ),
     "POST wrong hint": lambda client, path, token: client.call(
         "POST", path, raw=urlencode({"token": token, "token_type_hint": "access_token"}).encode(), content_type=FORM

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 
 from authsvc.app import App
 from authsvc.http.cookies import cookies
@@ -15,15 +15,24 @@ from authsvc.http.response import JSON, PROBLEM
 from authsvc.http.router import Router
 from authsvc.openapi import parameters
 from authsvc.openapi.document import document
+from authsvc.primitives.times import milliseconds
 from authsvc.problems import Problem
 from authsvc.routes import ROUTES, Route
 
 PAGE = "text/html; charset=utf-8"
+FORMATS = FormatChecker(formats=["ipv4", "ipv6", "email"])
+
+
+@FORMATS.checks("date-time", ValueError)
+def is_a_moment(value: Any) -> bool:
+    return not isinstance(value, str) or milliseconds(value) is not None
+
+
 _ROUTER = Router(ROUTES)
 
 
 def check(app: Any, environ: Mapping[str, Any], status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-    """Fail where an answer has a status, a media type, a code or a member that its operation does not tell of."""
+    """Fail where an answer has a status, a header, a media type, a code or a member that its operation does not tell of."""
     if not isinstance(app, App) or environ["REQUEST_METHOD"] in ("HEAD", "OPTIONS") or "REQUEST_URI" in environ or "RAW_URI" in environ:
         return
     if "HTTP_END_USER_ADDRESS" in environ:
@@ -34,22 +43,37 @@ def check(app: Any, environ: Mapping[str, Any], status: int, headers: list[tuple
         route, _ = _ROUTER.find(environ["REQUEST_METHOD"], environ["PATH_INFO"])
     except Problem:
         return
-    what = f"{route.method} {route.path} answered {status}"
     told = operation(route)["responses"].get(str(status))
+    what = f"{route.method} {route.path} answered {status}"
     assert told, f"{what}, of which its description in authsvc/openapi/ does not tell: {body[:300]!r}"
-    told = resolved(told)
-    kind = next((value for name, value in headers if name == "Content-Type"), None)
-    if (kind == PAGE and (route.page or PAGE.partition(";")[0] in told.get("content", {}))) or not body:
-        return
+    _check_headers(what, status, {name for name, _ in headers}, resolved(told))
+    _check_content(what, route, status, next((value for name, value in headers if name == "Content-Type"), None), body)
+
+
+def _check_headers(what: str, status: int, given: set[str], told: Mapping[str, Any]) -> None:
+    known = given & described()["components"]["headers"].keys()
+    untold = known - told.get("headers", {}).keys()
+    assert not untold, f"{what} with {untold}, of which its description in authsvc/openapi/ does not tell"
+    assert "X-Request-Id" in known
+    assert status != 401 or "WWW-Authenticate" in known, f"{what} without WWW-Authenticate"
+
+
+def _check_content(what: str, route: Route, status: int, kind: str | None, body: bytes) -> None:
+    told = resolved(operation(route)["responses"][str(status)]).get("content", {})
     media = str(kind).partition(";")[0]
-    assert media in told.get("content", {}), f"{what} as {media}, of which its description in authsvc/openapi/ does not tell"
+    if kind == PAGE and (route.page or media in told):
+        return
+    if not body:
+        assert media not in (JSON, PROBLEM), f"{what} without the content that its description promises"
+        return
+    assert media in told, f"{what} as {media}, of which its description in authsvc/openapi/ does not tell"
     if media not in (JSON, PROBLEM):
         return
     value = json.loads(body)
     fault = next(validator(route, status, media).iter_errors(value), None)
     assert fault is None, f"{what}, unlike its description in authsvc/openapi/: {fault.message}, at {fault.json_path}"
     if media == PROBLEM:
-        assert value["code"] in told["content"][PROBLEM]["examples"], f"{what} `{value['code']}`, which its Operation does not name"
+        assert value["code"] in told[PROBLEM]["examples"], f"{what} `{value['code']}`, which its Operation does not name"
 
 
 @cache
@@ -86,4 +110,5 @@ def closed(schema: Any) -> Any:
 
 @cache
 def validator(route: Route, status: int, media: str) -> Draft202012Validator:
-    return Draft202012Validator(closed(resolved(operation(route)["responses"][str(status)])["content"][media]["schema"]))
+    schema = closed(resolved(operation(route)["responses"][str(status)])["content"][media]["schema"])
+    return Draft202012Validator(schema, format_checker=FORMATS)

@@ -16,6 +16,7 @@ from authsvc.http.cookies import cookies
 from authsvc.http.response import JSON, PROBLEM
 from authsvc.openapi import parameters
 from authsvc.openapi.document import OPERATIONS, document, line
+from authsvc.pages.browser import SHOWN
 from authsvc.problems import KINDS
 from authsvc.routes import ROUTES, Route
 from tests.openapi.conformity import closed, described, operation, resolved
@@ -87,7 +88,7 @@ def test_the_example_of_a_body_is_a_body(route: Route) -> None:
     """What a reader copies is taken by the route, and by its own schema."""
     content = operation(route)["requestBody"]["content"]
 
-    assert content.keys() == ({JSON, FORM} if route.foreign else {JSON})
+    assert content.keys() == ({JSON, FORM} if route.body.lenient else {JSON})
     Draft202012Validator(content[JSON]["schema"]).validate(content[JSON]["example"])
     route.body.parse(content[JSON]["example"])
 
@@ -101,6 +102,31 @@ def test_the_examples_of_answers_are_answers() -> None:
             for example in media["examples"].values():
                 Draft202012Validator(closed(media["schema"])).validate(resolved(example)["value"])
     assert described()["components"]["examples"].keys() == KINDS.keys()
+
+
+def test_who_reads_by_the_first_that_fits_loses_no_token() -> None:
+    """As generated clients do: the problem that has more members stands first, and no other one passes for it."""
+    asked, *others = (described()["components"]["examples"][code]["value"] for code in ("mfa_required", "invalid_credentials"))
+    refusals = described()["components"]["responses"]
+    first = [answer["content"][PROBLEM]["schema"]["anyOf"][0] for name, answer in refusals.items() if "mfa_required" in name]
+
+    assert first
+    for schema in map(resolved, first):
+        assert Draft202012Validator(closed(schema)).is_valid(asked)
+        assert not any(Draft202012Validator(schema).is_valid(other) for other in others)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=line)
+def test_what_a_browser_or_a_cache_does_is_told(route: Route) -> None:
+    """303 where a form was posted, 304 where the version that one has can be named, and every header with its meaning."""
+    found = operation(route)
+    headers = {header for answer in found["responses"].values() for header in resolved(answer)["headers"]}
+
+    assert ("303" in found["responses"]) >= (route.page not in (None, SHOWN))
+    assert route.page is not SHOWN or "303" not in found["responses"]
+    assert ("304" in found["responses"]) is ("If-None-Match" in [one["name"] for one in found.get("parameters", [])])
+    assert headers <= described()["components"]["headers"].keys()
+    assert {"X-Request-Id"} | ({"RateLimit", "RateLimit-Policy"} if route.limits else set()) <= headers
 
 
 def test_no_example_looks_like_a_secret() -> None:
