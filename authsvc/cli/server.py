@@ -7,17 +7,19 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import waitress
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
-from waitress.task import ThreadedTaskDispatcher
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 from authsvc.app import App
 from authsvc.config.settings import Settings
-from authsvc.problems import Refused
+from authsvc.http.response import refusal
+from authsvc.problems import Problem, Refused
 from authsvc.world import ERROR, WARNING, World
 
 DRAIN_SECONDS = 10.0
@@ -26,6 +28,7 @@ MAX_HEADER_BYTES = 32_768
 MAX_BODY_BYTES = 131_072  # waitress buffers a body before we see it; our own cap is half of this
 MAX_AHEAD_BYTES = 524_288  # of a streamed answer that the client has not taken yet; below what waitress would put into a file
 CONNECTIONS = 1_000
+CODES = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large"}
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -71,10 +74,27 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             raise ParsingError("Use HTTP/1.1 or HTTP/1.0")
 
 
+class Refusal(ErrorTask):  # type: ignore[misc]
+    """What waitress refuses by itself, answered and logged as all else is; the connection ends with it."""
+
+    def execute(self) -> None:
+        app, error = self.channel.server.application, self.request.error
+        code = "internal" if error.code == HTTPStatus.INTERNAL_SERVER_ERROR else CODES.get(error.code, "invalid_request")
+        request_id = app.core.world.random_bytes(12).hex()
+        response = refusal(Problem(code, str(error.body), status=error.code), str(app.core.settings.public_url), request_id)
+        app.core.world.log(f"server: {error.code} {code}: {error.body} ({request_id})", WARNING)
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers += [("X-Request-Id", request_id), *response.security, ("Content-Type", response.content_type)]
+        self.set_close_on_finish()
+        self.content_length = len(response.body)
+        self.write(response.body)
+
+
 class Channel(HTTPChannel):  # type: ignore[misc]
     """waitress's channel, with that parser. Once the server stops, each answer says that it was the connection's last."""
 
     parser_class = Parser
+    error_task_class = Refusal
 
     def service(self) -> None:
         if not self.server.accepting:

@@ -40,8 +40,8 @@ SCHEMAS = {name: one.schema for name, one in sorted(THINGS.items())}
 INTRODUCTION = """\
 Every refusal is `application/problem+json` (RFC 9457) with a stable `code` and a `request_id`. Bodies are JSON; fields that
 are not described are refused. Lists take `limit` and `cursor`. Times are RFC 3339 in UTC, durations seconds. Where a browser
-prefers HTML, an operation marked `x-page` answers with a page or sends it on, and takes its forms. The server itself refuses a
-head (the URL and the headers) beyond 32 KiB by 431, without a problem. A service that
+prefers HTML, an operation marked `x-page` answers with a page or sends it on, and takes its forms. A head (the URL and the
+headers) beyond 32 KiB is refused by 431. A service that
 holds `end_users:forward` may say with any operation, by the header `End-User-Address`, for whom it calls; from others it is refused."""
 HEADERS = {
     "ETag": "The version.",
