@@ -12,6 +12,7 @@ from authsvc.openapi.words import (
     PAGE,
     TEXT_OR_NONE,
     TIME,
+    Answer,
     Family,
     Operation,
     data,
@@ -70,7 +71,7 @@ USERS = Family(
     "Accounts: one's own, and for administrators those of others.",
     {
         "GET /account": Operation("account_page", "One's account as a page.", {200: PAGE}),
-        "GET /user": Operation("get_caller", "Who is asking.", {200: data({"anyOf": [USER.ref, API_KEY.ref]}, "The account, or the API key.", headers=("ETag",))}),
+        "GET /user": Operation("get_caller", "Who is asking.", {200: data({"anyOf": [USER.ref, API_KEY.ref]}, "The account, or the API key.", headers=("ETag.unless-key",))}),
         "POST /user": Operation(
             "create_user",
             "Make an account for somebody else.",
@@ -88,7 +89,7 @@ USERS = Family(
             "With `If-Match` only if it is still the version that was read. One's own new address counts once it is confirmed. `roles`, `status`, `app_metadata` and what is verified take the cap `users:write`.",
             example={"name": "Ann Example"},
         ),
-        "DELETE /user/:user_id": Operation("delete_user", "Delete an account; never the last admin.", {204: NOTHING}, ("conflict", "forbidden")),
+        "DELETE /user/:user_id": Operation("delete_user", "Delete an account; never the last admin.", {204: Answer(NOTHING.meaning, headers=("Set-Cookie",))}, ("conflict", "forbidden")),
         "GET /user/:user_id/export": Operation("export_user", "Everything that is stored of an account.", {200: data(EXPORT, "The export.")}),
         "DELETE /user/:user_id/factors": Operation(
             "reset_factors", "Remove all second factors of somebody who lost theirs.", {200: data(listed({"removed": number()}), "So many were removed.")}

@@ -203,7 +203,7 @@ AUDIT = Family(
         "GET /audit/verify": Operation("verify_audit_trail", "Check the trail.", {200: data(VERDICT, "What was found.")}),
     },
 )  # fmt: skip
-KNOWN = Answer("`If-None-Match` names it.", headers=("ETag",))
+KNOWN = Answer("`If-None-Match` names it.", headers=("ETag.cached",))
 _URL = text(example="https://auth.example.com")
 METADATA = thing(
     "ServerMetadata",
@@ -231,13 +231,13 @@ SERVICE = Family(
         ),
         "GET /assets/:name": Operation("get_asset", "A file of the pages.", {200: Answer("The file.", {kind.partition(";")[0]: {"type": "string"} for kind in BUNDLED_TYPES.values()})}),
         "GET /.well-known/jwks.json": Operation(
-            "get_jwks", "The keys that verify our access tokens (RFC 7517); none under HS256.", {200: data(listed({"keys": many(ANYTHING)}), "The keys.", headers=("ETag",)), 304: KNOWN}
+            "get_jwks", "The keys that verify our access tokens (RFC 7517); none under HS256.", {200: data(listed({"keys": many(ANYTHING)}), "The keys.", headers=("ETag.cached",)), 304: KNOWN}
         ),
         "GET /.well-known/oauth-authorization-server": Operation(
-            "get_server_metadata", "Where things are (RFC 8414).", {200: data(METADATA, "The metadata.", headers=("ETag",)), 304: KNOWN}
+            "get_server_metadata", "Where things are (RFC 8414).", {200: data(METADATA, "The metadata.", headers=("ETag.cached",)), 304: KNOWN}
         ),
         "GET /.well-known/change-password": Operation("go_to_change_password", "Where a password is changed, for password managers.", {302: sent_on()}),
-        "GET /openapi.json": Operation("get_openapi", "This description.", {200: Answer("An OpenAPI 3.1 document.", {JSON: ANYTHING}, ("ETag",)), 304: KNOWN}),
+        "GET /openapi.json": Operation("get_openapi", "This description.", {200: Answer("An OpenAPI 3.1 document.", {JSON: ANYTHING}, ("ETag.cached",)), 304: KNOWN}),
         "GET /docs": Operation("docs_page", "This description as a page.", {200: PAGE}),
     },
 )  # fmt: skip

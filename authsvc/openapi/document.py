@@ -8,7 +8,7 @@ from typing import Any
 import authsvc
 from authsvc.http.cookies import Cookies
 from authsvc.http.response import JSON, PROBLEM
-from authsvc.openapi import accounts, administration, objects, parameters, refusals, ways_in
+from authsvc.openapi import accounts, administration, headers, objects, parameters, refusals, ways_in
 from authsvc.openapi.examples import example_of
 from authsvc.openapi.words import ON, PAGE, Answer, Family, Operation, Thing
 from authsvc.pages.browser import SHOWN
@@ -38,24 +38,12 @@ THINGS: Mapping[str, Thing] = {
 }  # fmt: skip
 SCHEMAS = {name: one.schema for name, one in sorted(THINGS.items())}
 INTRODUCTION = """\
-Every refusal is `application/problem+json` (RFC 9457) with a stable `code` and a `request_id`. Bodies are JSON; fields that
-are not described are refused. Lists take `limit` and `cursor`. Times are RFC 3339 in UTC, durations seconds. Where a browser
-prefers HTML, an operation marked `x-page` answers with a page or sends it on, and takes its forms. A head (the URL and the
-headers) beyond 32 KiB is refused by 431. A service that
-holds `end_users:forward` may say with any operation, by the header `End-User-Address`, for whom it calls; from others it is refused."""
-HEADERS = {
-    "ETag": "The version.",
-    "Location": "Where to.",
-    "Set-Cookie": "The tokens, where cookies are wanted.",
-    "Retry-After": "Seconds, where it is known when to come back.",
-    "WWW-Authenticate": "RFC 6750 section 3.",
-    "X-Request-Id": "The caller's own, or one of ours; the log has it.",
-    "RateLimit": "What is left of the caller's own limits.",
-    "RateLimit-Policy": "Which these are.",
-}
-_LIMITED = ("RateLimit", "RateLimit-Policy")
-_EVERYWHERE = ("X-Request-Id",)
-_HEADERS_OF = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+Every refusal is `application/problem+json` (RFC 9457) with a stable `code` and a `request_id`. Bodies are JSON; where forms are
+described too, they may have other fields as well, as OAuth has it, and everywhere else fields that are not described are
+refused. Lists take `limit` and `cursor`. Times are RFC 3339 in UTC, durations seconds. Where a browser prefers HTML, an operation
+marked `x-page` answers with a page or sends it on, and takes its forms. A head (the URL and the headers) beyond 32 KiB
+is refused by 431. A service that holds `end_users:forward` may say with any operation, by the header `End-User-Address`, for whom
+it calls; from others it is refused."""
 
 
 def line(route: Route) -> str:
@@ -85,7 +73,7 @@ def document(routes: Iterable[Route], *, name: str, public_url: str, cookies: Co
         "components": {
             "schemas": SCHEMAS,
             "responses": dict(sorted({_shared(*one): _refusal(*one) for route in routes for one in _refusals(route)}.items())),
-            "headers": {header: {"description": about, "schema": {"type": "string"}} for header, about in HEADERS.items()},
+            "headers": headers.components(),
             "examples": {code: {"summary": kind.title, "value": _problem(code, public_url)} for code, kind in KINDS.items()},
             "securitySchemes": _schemes(cookies),
         },
@@ -120,19 +108,19 @@ def _operation(route: Route, routes: Iterable[Route]) -> dict[str, Any]:
 
 def _answers(route: Route, operation: Operation, routes: Iterable[Route]) -> dict[str, Any]:
     links = {**_links(route, routes), **operation.links}
-    always = (*_EVERYWHERE, *(_LIMITED if route.limits else ()))
-    found = {str(status): _answer(answer, links if status < 300 else {}, always) for status, answer in operation.answers.items()}
+    limited = bool(route.limits)
+    found = {str(status): _answer(answer, links if status < 300 else {}, limited=limited) for status, answer in operation.answers.items()}
     if route.page:
-        shown = _answer(Answer("A page, for a browser.", PAGE.content, ("Set-Cookie",)), {}, always)
+        shown = _answer(Answer("A page, for a browser.", PAGE.content, () if route.page is SHOWN else ("Set-Cookie",)), {}, limited=limited)
         given = found.setdefault("200", shown)
         given.setdefault("content", {}).update(shown["content"])
         given["headers"] |= shown["headers"]
     if route.page not in (None, SHOWN):
-        found.setdefault("303", _answer(Answer(ON, headers=("Location", "Set-Cookie")), {}, always))
+        found.setdefault("303", _answer(Answer(ON, headers=("Location", "Set-Cookie")), {}, limited=limited))
     return found
 
 
-def _answer(answer: Answer, links: Mapping[str, Mapping[str, str]], always: Iterable[str]) -> dict[str, Any]:
+def _answer(answer: Answer, links: Mapping[str, Mapping[str, str]], *, limited: bool) -> dict[str, Any]:
     content = {kind: {"schema": schema} | _example(kind, schema) for kind, schema in answer.content.items()}
     linked = {
         name: {"operationId": name, "parameters": {key: f"$response.body#/{place}" for key, place in members.items()}}
@@ -141,14 +129,10 @@ def _answer(answer: Answer, links: Mapping[str, Mapping[str, str]], always: Iter
     }
     return {
         "description": answer.meaning,
-        "headers": _headers([*answer.headers, *always]),
+        "headers": headers.of_answer(answer.headers, limited=limited),
         **({"content": content} if content else {}),
         **({"links": linked} if linked else {}),
     }
-
-
-def _headers(names: Iterable[str]) -> dict[str, Any]:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _example(kind: str, schema: Any) -> dict[str, Any]:
@@ -178,7 +162,7 @@ def _refusal(status: int, codes: Iterable[str]) -> dict[str, Any]:
     either = {"anyOf": [objects.MFA_CHALLENGE.ref, objects.PROBLEM.ref]} if "mfa_required" in codes else objects.PROBLEM.ref
     return {
         "description": ", ".join(f"`{code}`" for code in codes),
-        "headers": _headers([*_HEADERS_OF.get(status, ()), *_EVERYWHERE, *_LIMITED]),
+        "headers": headers.of_refusal(status, codes),
         "content": {PROBLEM: {"schema": either, "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in codes}}},
     }
 

@@ -131,7 +131,7 @@ AUDIT_ROW = thing(
     "One event, as the audit trail has it.",
     {
         "id": TEXT_OR_NONE,
-        "at": TIME_OR_NONE,
+        "at": or_null(text("A time, unless somebody has put something else in its place.", "2030-01-31T12:30:00Z")),
         "action": or_null(text("The name of an event.", "login.succeeded")),
         "outcome": or_null(text("`success` or `failure`.", "success")),
         "actor": _ACTOR,

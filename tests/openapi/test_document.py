@@ -34,6 +34,11 @@ def media_of(node: Any) -> list[Any]:
     return [one for value in node for one in media_of(value)] if isinstance(node, list) else []
 
 
+def success(route: Route) -> list[Any]:
+    """The answers of a route that are no refusals."""
+    return [resolved(answer) for status, answer in operation(route)["responses"].items() if int(status) < 300]
+
+
 def test_the_document_is_valid() -> None:
     """By an independent validator, as OpenAPI 3.1, every schema and example in it included."""
     found = described()
@@ -127,6 +132,15 @@ def test_what_a_browser_or_a_cache_does_is_told(route: Route) -> None:
     assert ("304" in found["responses"]) is ("If-None-Match" in [one["name"] for one in found.get("parameters", [])])
     assert headers <= described()["components"]["headers"].keys()
     assert {"X-Request-Id"} | ({"RateLimit", "RateLimit-Policy"} if route.limits else set()) <= headers
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if any("ETag" in answer["headers"] for answer in success(route))], ids=line)
+def test_what_a_version_is_good_for_is_told(route: Route) -> None:
+    """A change names it in If-Match, a second look in If-None-Match; no operation takes both."""
+    told = {resolved(answer["headers"]["ETag"])["description"] for answer in success(route) if "ETag" in answer["headers"]}
+    looks = "304" in operation(route)["responses"]
+
+    assert [("`If-None-Match`" in one, "`If-Match`" in one) for one in told] == [(looks, not looks)]
 
 
 def test_no_example_looks_like_a_secret() -> None:
