@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from authsvc.flows.core import Core
+from authsvc.http.body import FORM
 from authsvc.http.html import EMPTY, Safe, join, text
 from authsvc.http.parsers import Schema
 from authsvc.http.response import JSON, PROBLEM
@@ -22,24 +23,30 @@ def page(core: Core, document: Json) -> Safe:
     operations = [(method, path, one) for path, methods in document["paths"].items() for method, one in methods.items()]
     families = [(tag, [entry for entry in operations if tag["name"] in entry[2]["tags"]]) for tag in document["tags"]]
     shared = {f"#/components/responses/{name}": answer for name, answer in document["components"]["responses"].items()}
+    schemas = document["components"]["schemas"]
     content = piece(
         core,
         "docs",
         introduction=_prose(document["info"]["description"]),
         version=document["openapi"],
-        contents=join(_contents(tag, of_tag) for tag, of_tag in families),
+        contents=join([*(_operations_of(tag, of_tag) for tag, of_tag in families), _contents("Objects", map(_link_to, schemas))]),
         families=join(_family(core, shared, tag, of_tag) for tag, of_tag in families),
-        objects=join(_object(name, schema) for name, schema in document["components"]["schemas"].items()),
+        objects=join(_object(name, schema) for name, schema in schemas.items()),
     )
     return site(core.settings.pages).page(core, document["info"]["title"], content, width="wide docs")
 
 
-def _contents(tag: Json, operations: Iterable[tuple[str, str, Json]]) -> Safe:
-    links = join(
-        Safe(f'<li><a href="#{text(one["operationId"])}"><code>{text(method.upper())} {text(path)}</code></a></li>')
+def _operations_of(tag: Json, operations: Iterable[tuple[str, str, Json]]) -> Safe:
+    links = (
+        Safe(f'<a href="#{text(one["operationId"])}"><code>{text(method.upper())} {text(path)}</code></a>')
         for method, path, one in operations
     )
-    return Safe(f"<details><summary>{text(tag['name'])}</summary><ul>{links}</ul></details>")
+    return _contents(tag["name"], links)
+
+
+def _contents(title: str, links: Iterable[Safe]) -> Safe:
+    items = join(Safe(f"<li>{text(link)}</li>") for link in links)
+    return Safe(f"<details><summary>{text(title)}</summary><ul>{items}</ul></details>")
 
 
 def _family(core: Core, shared: Json, tag: Json, operations: Iterable[tuple[str, str, Json]]) -> Safe:
@@ -73,9 +80,9 @@ def _parameters(parameters: Iterable[Json]) -> Safe:
 def _body(body: Json | None) -> Safe:
     if body is None:
         return EMPTY
-    media = body["content"][JSON]
+    media, forms = body["content"][JSON], FORM in body["content"]
     example = Safe(f"<pre>{text(json.dumps(media['example'], ensure_ascii=False, indent=2))}</pre>")
-    return join([_table("Body", _members(media["schema"])), example])
+    return join([_table("Body, as JSON or as a form" if forms else "Body", _members(media["schema"])), example])
 
 
 def _answers(core: Core, answers: Json) -> Safe:
@@ -95,7 +102,7 @@ def _answers(core: Core, answers: Json) -> Safe:
 
 def _object(name: str, schema: Schema) -> Safe:
     return Safe(
-        f'<section class="entry" id="object-{text(name)}"><h3><a href="#object-{text(name)}">{text(name)}</a></h3>'
+        f'<section class="entry" id="object-{text(name)}"><h3>{_link_to(name)}</h3>'
         f"<p>{_prose(schema.get('description', ''))}</p>{_table('Members', _members(schema, answers=True))}</section>"
     )
 
@@ -119,11 +126,20 @@ def _table(caption: str, rows: Iterable[Safe]) -> Safe:
 
 
 def _shape(schema: Schema) -> Safe:
-    """The same of a whole answer: an object that has no name shows its members."""
+    """The type of what stands nowhere else on the page: an object that has no name shows its members, `?` at those that are
+    not always there."""
     if "properties" not in schema:
         return _kind(schema)
-    members = ", ".join(f"<code>{text(name)}</code>: {_shape(member)}" for name, member in schema["properties"].items())
-    return Safe(f"{{ {members} }}")
+    members = (
+        Safe(f"<code>{text(name)}</code>{'' if name in schema.get('required', ()) else '?'}: {_shape(member)}")
+        for name, member in schema["properties"].items()
+    )
+    return Safe(f"{{ {', '.join(members)} }}")
+
+
+def _link_to(name: str) -> Safe:
+    """To an object."""
+    return Safe(f'<a href="#object-{text(name)}">{text(name)}</a>')
 
 
 def _kind(schema: Schema) -> Safe:
@@ -131,14 +147,13 @@ def _kind(schema: Schema) -> Safe:
     if "const" in schema:
         return Safe(f"<code>{text(json.dumps(schema['const'], ensure_ascii=False))}</code>")
     if "$ref" in schema:
-        name = text(schema["$ref"].rpartition("/")[2])
-        return Safe(f'<a href="#object-{name}">{name}</a>')
+        return _link_to(schema["$ref"].rpartition("/")[2])
     if "anyOf" in schema:
-        return Safe(" or ".join(_kind(one) for one in schema["anyOf"]))
+        return Safe(" or ".join(_shape(one) for one in schema["anyOf"]))
     if "enum" in schema:
         return Safe(" | ".join(f"<code>{text(json.dumps(word, ensure_ascii=False))}</code>" for word in schema["enum"]))
     if "items" in schema:
-        return Safe(f"list of {_kind(schema['items'])}")
+        return Safe(f"list of {_shape(schema['items'])}")
     kinds = schema.get("type", "any")
     words = " or ".join(kinds) if isinstance(kinds, list) else kinds
     return text(" ".join([words, *_bounds(schema)]))

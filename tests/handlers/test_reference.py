@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from authsvc.app import App
-from authsvc.openapi.document import OPERATIONS
+from authsvc.openapi.document import OPERATIONS, SCHEMAS
 from authsvc.routes import ROUTES
 from tests.support import Client, running
 
@@ -85,12 +85,39 @@ def test_the_page_has_an_anchor_for_everything(client: Client) -> None:
 
 
 def test_the_page_shows_what_answers_hold(client: Client) -> None:
-    """Lists lead to their objects, and nothing is just some object but the document itself."""
+    """Lists lead to their objects, what has no name shows its members, and nothing is just some object but what
+    others have defined."""
     page = client.get("/docs").body.decode()
 
-    assert '{ <code>items</code>: list of <a href="#object-User">User</a>, <code>next_cursor</code>: string or null }' in page
-    assert "{ <code>status</code>: <code>&quot;revoked&quot;</code> }" in page
-    assert page.count("(object)") == 1
+    for shown in (
+        '{ <code>items</code>: list of <a href="#object-User">User</a>, <code>next_cursor</code>: string or null }',
+        '{ <code>items</code>: list of <a href="#object-Role">Role</a>, <code>next_cursor</code>: null }',
+        '{ <code>factors</code>: list of <a href="#object-Factor">Factor</a>, <code>recovery_codes_left</code>: integer or null }',
+        "{ <code>providers</code>: list of { <code>name</code>: string, <code>title</code>: string } }",
+        "{ <code>status</code>: <code>&quot;revoked&quot;</code> }",
+        '{ <code>status</code>: <code>&quot;password_reset&quot;</code>, <code>warnings</code>?: list of <a href="#object-Warning">Warning</a> }',
+    ):
+        assert shown in page
+    answers = [re.sub(r"<[^>]+>", "", row) for row in re.findall(r'<tr><th scope="row">\d+</th><td>(.*?)</td></tr>', page)]
+    unsaid = [answer for answer in answers if re.search(r"\bobject\b", answer)]
+    assert unsaid == ["An OpenAPI 3.1 document. (object)", "The keys. ({ keys: list of object })"]
+
+
+def test_the_page_leads_to_each_object_from_its_contents(client: Client) -> None:
+    """As to each operation."""
+    page = client.get("/docs").body.decode()
+    contents = Seen(page[page.index("<nav aria-label") :].partition("</nav>")[0])
+
+    assert set(contents.links) == {f"#{one.id}" for one, _ in OPERATIONS.values()} | {f"#object-{name}" for name in SCHEMAS}
+
+
+def test_the_page_tells_where_a_form_is_taken(client: Client) -> None:
+    """Of the operations that OAuth clients send one to, and of no other."""
+    page = client.get("/docs").body.decode()
+    sections = page.split('<section class="entry" id="')
+    forms = {section.partition('"')[0] for section in sections if "<caption>Body, as JSON or as a form</caption>" in section}
+
+    assert forms == {"sign_out", "introspect_token", "finish_sign_in_by_form"}
 
 
 def test_the_links_of_the_page_stay_below_the_mount(tmp_path: Path) -> None:
