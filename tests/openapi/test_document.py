@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from authsvc.events import CLI, SYSTEM, Cause
 from authsvc.http.body import FORM
 from authsvc.http.cookies import cookies
 from authsvc.http.response import JSON, PROBLEM
@@ -19,6 +20,7 @@ from authsvc.openapi.document import OPERATIONS, document, line
 from authsvc.pages.browser import SHOWN
 from authsvc.problems import KINDS
 from authsvc.routes import ROUTES, Route
+from authsvc.rules.webhooks import payload
 from tests.openapi.conformity import closed, described, operation, resolved
 
 SECRET = re.compile(
@@ -141,6 +143,25 @@ def test_what_a_version_is_good_for_is_told(route: Route) -> None:
     looks = "304" in operation(route)["responses"]
 
     assert [("`If-None-Match`" in one, "`If-Match`" in one) for one in told] == [(looks, not looks)]
+
+
+@pytest.mark.parametrize("data", ['{"fields": ["name"]}', "no JSON"])
+def test_events_are_described_as_they_are_sent(data: str) -> None:
+    """All members and no other, whoever made it happen, and also where somebody has spoilt the row."""
+    row = dict.fromkeys(("subject", "actor_id", "session_id")) | {
+        "id": "evt_0",
+        "action": "user.updated",
+        "outcome": "success",
+        "data": data,
+    }
+    by = [Cause(), CLI, SYSTEM, Cause().by_user("usr_0", ""), Cause().by_key("key_0", "")]
+    schema = closed(described()["components"]["schemas"]["Event"])
+
+    for cause in by:
+        sent = {"id": "evt_0", **payload({**row, "actor_type": cause.actor_type}, "2030-01-31T12:30:00.000Z")}
+        Draft202012Validator(schema).validate(sent)
+        assert sent["data"].keys() == schema["properties"]["data"]["properties"].keys()
+    assert set(schema["properties"]["data"]["properties"]["actor"]["properties"]["type"]["enum"]) == {cause.actor_type for cause in by}
 
 
 def test_no_example_looks_like_a_secret() -> None:
