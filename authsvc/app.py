@@ -67,9 +67,11 @@ class App:
     def close(self) -> None:
         """Let running deliveries end, flush, and let go of the database. Requests must have ended. Comes by itself when the
         process ends; a second time it does nothing."""
-        self._leave_exit()
-        self.deliveries.stop()
-        self.core.close()
+        try:
+            self.deliveries.stop()
+        finally:
+            self.core.close()
+        self._leave_exit()  # last: what cut this short is made up for at the end of the process
 
 
 def assemble(settings: Settings, world: World) -> Core:

@@ -115,13 +115,14 @@ class Store:
                 raise _translated(error) from error
 
     def close(self) -> None:
-        """Finish writing, checkpoint, let go of the file. A second time it does nothing."""
-        if self._pid != os.getpid() or self._closed:
+        """Finish writing, checkpoint, let go of the file. A second time it does the same for who came too late."""
+        if self._pid != os.getpid():
             return
-        self._closed = True
         self._close_readers()
         self._writer.close()
-        self._on_close()
+        if not self._closed:
+            self._closed = True
+            self._on_close()
 
     def rest(self) -> None:
         """Hold no connection until the next use."""
