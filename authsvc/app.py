@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from authsvc.config import sources
@@ -31,6 +32,8 @@ from authsvc.store.opening import open_store
 from authsvc.world import World
 from authsvc.wsgi import StartResponse, Wsgi
 
+NOWHERE = 0  # no process has this id
+
 
 class App:
     """A running service: call it as a WSGI application, close it when done. `core` is what flows take."""
@@ -46,10 +49,13 @@ class App:
             raise
         core.store.rest()  # the host may fork now, and not each does so in a way that we are told of
         self._wsgi = Wsgi(core, ROUTES)
-        self._leave_exit = core.world.at_exit(self.close)  # hosts end without a word to their apps
+        self._seen_in = self._at_work_in = NOWHERE
+        self._leave_exit: Callable[[], None] = lambda: None
+        self._arrive()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        self.deliveries.run_here()
+        if self._at_work_in != os.getpid():
+            self._begin()
         return self._wsgi(environ, start_response)
 
     def is_quick(self, method: str, path: str, authorization: str | None = None) -> bool:
@@ -62,6 +68,7 @@ class App:
 
     def tick(self) -> int:
         """One round of deliveries and housekeeping, here and now, for hosts that let no thread live; how much was done."""
+        self._arrive()
         return self.deliveries.tick()
 
     def close(self) -> None:
@@ -72,6 +79,21 @@ class App:
         finally:
             self.core.close()
         self._leave_exit()  # last: what cut this short is made up for at the end of the process
+        self._seen_in = self._at_work_in = NOWHERE
+
+    def _begin(self) -> None:
+        """A request came, and not all runs that is to run beside requests: the process is new, or could not start a thread."""
+        self._arrive()
+        if self.deliveries.run_here():
+            self._at_work_in = os.getpid()
+
+    def _arrive(self) -> None:
+        """Close when this process ends, since hosts end without a word to their apps. Once in each process: the children of
+        multiprocessing forget what their parent wanted done."""
+        if self._seen_in != os.getpid():
+            self._seen_in = os.getpid()
+            self._leave_exit()
+            self._leave_exit = self.core.world.at_exit(self.close)
 
 
 def assemble(settings: Settings, world: World) -> Core:

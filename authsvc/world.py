@@ -86,14 +86,16 @@ class World:
 
     def wake(self) -> None:
         """Let all who wait for work look at once."""
-        with self._work:
+        work = self._work
+        with work:
             self._wakes += 1
-            self._work.notify_all()
+            work.notify_all()
 
     def wait_for_work(self, seen: int, seconds: float) -> int:
         """Wait until there was a call to `wake` after the `seen` ones, or so long; how many there were by now."""
-        with self._work:
-            self._work.wait_for(lambda: self._wakes != seen, seconds)
+        work = self._work  # there may be another one by the time that we wait
+        with work:
+            work.wait_for(lambda: self._wakes != seen, seconds)
             return self._wakes
 
     def renew(self) -> None:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from authsvc.app import App
-from tests.support import Client, FakeWorld, make_app
+from tests.delivery import FROM, crowd, ends, put, recipients
+from tests.delivery.test_threads import NEVER, leases
+from tests.faults.servers import PATIENCE_SECONDS, ROOT, environment, free_port
+from tests.letterbox import UNLIMITED
+from tests.mailserver import Slow, mail_server
+from tests.store.test_sqlite import child
+from tests.support import Client, FakeWorld, make_app, running
 
 
 class EndingWorld(FakeWorld):
@@ -73,3 +83,97 @@ def test_a_close_that_is_cut_short_closes_the_database_all_the_same(tmp_path: Pa
     world.end()
     assert world.acts == []
     assert app.deliveries._ended
+
+
+def test_a_late_request_has_the_app_closed_again_at_the_end(tmp_path: Path) -> None:
+    """Nobody closes it a second time, and nothing is left all the same."""
+    world = EndingWorld()
+    app = used(tmp_path, world)
+    app.close()
+    assert world.acts == []
+    assert Client(app).get("/readyz").status == 200
+    assert left(tmp_path)
+    world.end()
+    assert left(tmp_path) == world.acts == []
+
+
+@pytest.mark.parametrize("act", ["request", "tick"])
+def test_a_child_that_has_forgotten_the_end_is_told_of_it_again_once(tmp_path: Path, act: str) -> None:
+    """multiprocessing clears what its parent wanted done at the end; the first use in a child wants it again."""
+    world = EndingWorld()
+    with running(tmp_path, world) as app:
+        use = app.tick if act == "tick" else lambda: Client(app).get("/readyz").status
+        with child(lambda: [world.acts.clear(), use(), use(), len(world.acts), world.end(), left(tmp_path)]) as result:
+            pass
+        assert result[0][3:] == [1, None, []]
+        assert len(world.acts) == 1
+
+
+TICKING = """
+import threading
+from authsvc import create_app
+from tests.support import Client
+
+app = create_app()
+for number in range(20):
+    Client(app).register(f"user-{number:03}@example.org", options={"sendEmail": True})
+
+def tick():
+    while True:
+        app.tick()
+
+threading.Thread(target=tick, daemon=True).start()
+while True:
+    with app.core.store.read() as tx:
+        if tx._connection.execute("SELECT count(*) FROM outbox WHERE lease_until > 0").fetchone()[0]:
+            break
+"""
+
+
+def test_the_end_of_a_process_waits_for_a_tick_on_another_thread(tmp_path: Path) -> None:
+    """A host's timer is in the middle of a batch: the mail under way is noted, the others are free at once, no log is left."""
+    with mail_server(tmp_path, behaviour=Slow(0.05)) as server:
+        settings = {"mail": server.url(), "mail_from": FROM, "delivery": "off", **UNLIMITED}
+        run = subprocess.run(
+            [sys.executable, "-c", TICKING],
+            cwd=ROOT,
+            env=environment(tmp_path, free_port(), settings),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        assert (run.returncode, "Traceback" in run.stderr) == (0, False), run.stderr
+        assert leases(tmp_path) == 0
+        assert left(tmp_path) == []
+        with running(tmp_path, delivery="off", mail=server.url(), mail_from=FROM) as app:
+            assert Counter(ends(app).values())[None] > 0, "it ended in the middle"
+            while app.tick():
+                pass
+        assert recipients(server.messages) == dict.fromkeys(crowd(20), 1)
+
+
+def test_a_tick_that_stops_the_app_is_not_waited_for_by_itself(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal comes while its thread ticks: the round ends there, and so does the stop."""
+    monkeypatch.setattr("authsvc.delivery.threads.STOP_SECONDS", NEVER)
+    monkeypatch.setattr(app.deliveries.workers[0], "run_once", lambda: app.close() or 0)
+    monkeypatch.setattr(app.deliveries.workers[1], "run_once", lambda: pytest.fail("its turn came after the end"))
+    assert app.tick() == 0
+
+
+def test_a_tick_that_hangs_does_not_hang_the_stop(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its deadline the stop goes on without it; a closed app ticks no more."""
+    monkeypatch.setattr("authsvc.delivery.threads.STOP_SECONDS", 0.05)
+    entered, let_go = threading.Event(), threading.Event()
+    monkeypatch.setattr(app.deliveries.workers[0], "run_once", lambda: entered.set() or let_go.wait(PATIENCE_SECONDS) or 0)
+    ticking = threading.Thread(target=app.tick)
+    ticking.start()
+    assert entered.wait(PATIENCE_SECONDS)
+    app.close()
+    assert ticking.is_alive(), "the stop waited for it"
+    let_go.set()
+    ticking.join()
+    put(app, *crowd(3))
+    assert app.tick() == 0
+    assert set(ends(app).values()) == {None}
+    app.close()

@@ -168,6 +168,32 @@ def test_a_hanging_server_does_not_hang_the_stop(tmp_path: Path, monkeypatch: py
             assert set(ends(app)) == {EMAIL}
 
 
+def test_threads_that_cannot_be_started_are_started_by_a_later_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit of processes, reached for a while: every request is answered, the log says it once, and in the end all run, once each."""
+    world, allowed = FakeWorld(), [2, 0, 1, NEVER]
+    start = threading.Thread.start
+
+    def start_if_allowed(thread: threading.Thread) -> None:
+        if not allowed[0]:
+            raise RuntimeError("can't start new thread")
+        allowed[0] -= 1
+        start(thread)
+
+    with running(tmp_path, world, delivery="threads", **UNLIMITED) as app, monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start_if_allowed)
+        for wanted in (2, 2, 3, 8, 8):
+            assert Client(app).get("/healthz").status == 200
+            ours = [thread.name for thread in threading.enumerate() if thread.name.startswith("delivery ")]
+            assert len(ours) == wanted
+            allowed[:1] = [] if len(allowed) > 1 else allowed
+        told = [line for line in world.lines if "thread" in line]
+        assert told == ["delivery: can't start new thread: 2 of 8 threads run; later requests try again"]
+        Client(app).register(**WELCOME)
+        while ends(app) != {EMAIL: "sent"}:
+            world.pause(0.01)
+    assert threads() == []
+
+
 def test_a_closed_app_starts_no_threads(tmp_path: Path) -> None:
     """A request that comes too late does not bring delivery back."""
     with mail_server(tmp_path) as server, mailing(tmp_path, server) as app:
@@ -209,21 +235,28 @@ def test_what_fails_in_a_tick_keeps_nobody_from_their_turn(app: App, monkeypatch
     assert "ZeroDivisionError" in told
 
 
+def leases(folder: Path) -> int:
+    """How much mail is not free for whoever comes next; read beside the log, which is left alone."""
+    with closing(sqlite3.connect(f"file:{folder / 'authsvc.db'}?immutable=1", uri=True)) as connection:
+        return int(connection.execute("SELECT count(*) FROM outbox WHERE done_at IS NULL AND lease_until > 0").fetchone()[0])
+
+
 ENDING = """
 import multiprocessing, sys
 from authsvc import create_app
 from tests.support import Client
 
-def work():
-    app = create_app()
+def work(app=None):
+    app = app or create_app()
     for number in range(20):
         Client(app).register(f"user-{number:03}@example.org", options={"sendEmail": True})
     if sys.argv[1] == "fails":
         raise SystemExit(3)
 
 if __name__ == "__main__":
-    if sys.argv[1] == "a multiprocessing child":
-        child = multiprocessing.get_context("fork").Process(target=work)
+    if "multiprocessing" in sys.argv[1]:
+        made = (create_app(),) if sys.argv[1].endswith("of an app") else ()
+        child = multiprocessing.get_context("fork").Process(target=work, args=made)
         child.start()
         child.join()
         sys.exit(child.exitcode)
@@ -231,7 +264,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("how", ["ends", "fails", "a multiprocessing child"])
+@pytest.mark.parametrize("how", ["ends", "fails", "a multiprocessing child", "a multiprocessing child of an app"])
 def test_an_app_that_nobody_closes_is_closed_when_its_process_ends(tmp_path: Path, how: str) -> None:
     """Hosts end without a word to their apps: no log is left beside the database, no mail held by a lease, none sent twice."""
     with mail_server(tmp_path) as server:
@@ -247,6 +280,7 @@ def test_an_app_that_nobody_closes_is_closed_when_its_process_ends(tmp_path: Pat
         )
         assert run.returncode == (3 if how == "fails" else 0), run.stderr
         assert "Traceback" not in run.stderr
+        assert leases(tmp_path) == 0
         assert list(tmp_path.glob("authsvc.db-*")) == []
         with mailing(tmp_path, server, delivery="off") as app:
             while app.tick():

@@ -675,7 +675,7 @@ def test_a_process_has_four_threads_for_webhooks_however_many_there_are(tmp_path
         got = receiver.wait_for(30)
         assert {one.path for one in got} == {f"/{number}" for number in range(30)}
         assert {one.id for one in got} == set(ids)
-        assert sum(thread.name == "delivery webhooks" for thread in app.deliveries._threads) == 4
+        assert sum(thread.name == "delivery webhooks" for thread in threading.enumerate()) == 4
 
 
 def test_an_event_that_was_given_costs_one_row_however_often_it_was_tried(
