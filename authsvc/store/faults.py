@@ -7,13 +7,13 @@ import sqlite3
 from authsvc.problems import Problem, busy, unavailable
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-MISSING = "store_missing"  # or another file in its place
+MISSING = "store_missing"  # or another file in its place: whoever looks for the file says so, never SQLite, which only cannot open it
 FULL = "store_full"
 DAMAGED = "store_damaged"
 UNWRITABLE = "store_unwritable"
 BUSY = "store_busy"
 _UNAVAILABLE = {
-    sqlite3.SQLITE_CANTOPEN: MISSING,
+    sqlite3.SQLITE_CANTOPEN: UNWRITABLE,
     sqlite3.SQLITE_CORRUPT: DAMAGED,
     sqlite3.SQLITE_FULL: FULL,
     sqlite3.SQLITE_INTERRUPT: UNWRITABLE,

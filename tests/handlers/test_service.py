@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,20 @@ def test_a_database_that_is_gone_is_told(app: App, loss: str, used: bool) -> Non
     assert not_ready(app) == WELL | {"store": "store_missing", "key": "not_checked"}
     assert path.exists() is (loss == "replaced"), "nothing makes a new one in its place"
     path.with_suffix(".aside").rename(path)
+    assert Client(app).get("/readyz")["checks"] == WELL
+
+
+def test_a_database_that_cannot_be_opened_is_not_told_as_missing(app: App) -> None:
+    """`store_unwritable`: the process is out of descriptors, and the file is there."""
+    app.core.store.rest()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as held:
+        held.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        with suppress(OSError):
+            while True:
+                held.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        assert not_ready(app) == WELL | {"store": "store_unwritable", "key": "not_checked"}
     assert Client(app).get("/readyz")["checks"] == WELL
 
 

@@ -33,6 +33,13 @@ def test_a_failing_file_is_unavailable(name: str) -> None:
     assert (problem.status, problem.code, problem.retry_after) == (503, "unavailable", 5)
 
 
+def test_a_file_that_cannot_be_opened_is_not_called_missing() -> None:
+    """It may be there, and the process out of descriptors."""
+    problem = meaning(failure("CANTOPEN"))
+    assert problem is not None
+    assert problem.state == "store_unwritable"
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_a_wrong_statement_is_no_problem_of_the_store(name: str) -> None:
     """A fault of ours must not pass for a passing shortage."""
