@@ -108,7 +108,7 @@ class Wsgi:
         """The answer, whatever happens."""
         route = None
         try:
-            path = request.path if request.environ.get("SCRIPT_NAME") else self._below_mount(request.path)
+            path = self._below_mount(request.path, request.environ.get("SCRIPT_NAME", ""))
             if request.method == "OPTIONS":
                 return None, self._options(request, path)
             route, request.params = self._router.find(request.method, path)
@@ -138,12 +138,18 @@ class Wsgi:
             return refused
         return response if response.value is None and response.body else route.page.done(self._core, request, response)
 
-    def _below_mount(self, path: str) -> str:
-        """The path below AUTHSVC_PUBLIC_URL, where neither the host nor a proxy has taken off the path of that URL. RFC 8414
-        section 3.1 puts that path behind the well-known one."""
-        if self._mount and path.startswith(WELL_KNOWN):
+    def _below_mount(self, path: str, taken: str = "") -> str:
+        """The path below AUTHSVC_PUBLIC_URL, where neither the host nor a proxy has taken off the path of that URL, or the host
+        only the beginning of it, `taken`. RFC 8414 section 3.1 puts that path behind the well-known one."""
+        if not self._mount:
+            return path
+        taken = taken.rstrip("/")
+        if not self._mount.startswith(taken + "/"):
+            return path
+        if path.startswith(WELL_KNOWN):
             return path.removesuffix(self._mount)
-        return path.removeprefix(self._mount) if self._mount and path.startswith(self._mount + "/") else path
+        rest = self._mount[len(taken) :]
+        return path.removeprefix(rest) if path.startswith(rest + "/") else path
 
     def _options(self, request: Request, path: str) -> Response:
         allowed = self._router.allowed(path)

@@ -300,6 +300,31 @@ def test_a_mounted_app_serves_below_its_mount_only(tmp_path: Path) -> None:
         assert "authsvc_refresh=; Max-Age=0; Path=/auth/token; HttpOnly; SameSite=Strict" in cleared.header_list("Set-Cookie")
 
 
+@pytest.mark.parametrize(
+    ("script", "path", "status"),
+    [
+        ("", "/site/auth/healthz", 200),
+        ("/site", "/auth/healthz", 200),
+        ("/site", "/healthz", 200),  # a proxy has taken off the rest
+        ("/site/auth", "/healthz", 200),
+        ("/site/auth", "/auth/healthz", 404),
+        ("/site", "/site/auth/healthz", 404),
+        ("/site", "/authhealthz", 404),
+        ("/sit", "/e/auth/healthz", 404),
+        ("/auth", "/auth/healthz", 404),
+        ("/site/", "/auth/healthz", 200),
+        ("/site", "/auth/.well-known/jwks.json", 200),
+        ("", "/.well-known/oauth-authorization-server/site/auth", 200),
+        ("/site", "/auth", 404),
+    ],
+)
+def test_a_host_may_take_off_the_beginning_of_the_mount(tmp_path: Path, script: str, path: str, status: int) -> None:
+    """By whole segments; what is left of the public URL's path is taken off, and nothing else."""
+    with running(tmp_path, public_url="http://127.0.0.1:8000/site/auth") as app:
+        assert Client(app).get(path, environ={"SCRIPT_NAME": script}).status == status
+        assert not (script == "" and status == 200 and "health" in path and not app.is_quick("GET", path))
+
+
 def test_two_apps_in_one_process_share_nothing(tmp_path: Path) -> None:
     """Different databases, keys, settings and accounts: a token of one is nothing to the other."""
     folders = [tmp_path / name for name in ("one", "two")]
