@@ -47,6 +47,7 @@ class App:
         except BaseException:
             core.close()
             raise
+        core.settle()  # else each child of a fork that Python is not told of would have it, too
         core.store.rest()  # the host may fork now, and not each does so in a way that we are told of
         self._wsgi = Wsgi(core, ROUTES)
         self._seen_in = self._at_work_in = NOWHERE
@@ -88,10 +89,11 @@ class App:
             self._at_work_in = os.getpid()
 
     def _arrive(self) -> None:
-        """Close when this process ends, since hosts end without a word to their apps. Once in each process: the children of
-        multiprocessing forget what their parent wanted done."""
+        """The first use in this process. Hosts end without a word to their apps, and the children of multiprocessing forget
+        what their parent wanted done at the end."""
         if self._seen_in != os.getpid():
             self._seen_in = os.getpid()
+            self.core.arrive()
             self._leave_exit()
             self._leave_exit = self.core.world.at_exit(self.close)
 
@@ -108,7 +110,7 @@ def assemble(settings: Settings, world: World) -> Core:
     token_keys = LiveKeys(store, keyring, world)
     cost = Cost(settings.hash_memory_kib, settings.hash_time, settings.hash_parallelism)
     ours = cookies(secure=settings.secure, domain=settings.cookie_domain, mount=settings.public_url.path)
-    return Core(
+    core = Core(
         settings=settings,
         world=world,
         keyring=keyring,
@@ -123,8 +125,9 @@ def assemble(settings: Settings, world: World) -> Core:
         breaches=Breaches(world, slots, settings.breach_url if settings.breach_check != "off" else ""),
         captcha=inquiry(settings, world, slots),
         reference=Reference(ROUTES, settings, ours),
-        started_at=world.now(),
     )
+    core.arrive()
+    return core
 
 
 def create_app(settings: Mapping[str, Any] | None = None) -> App:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event
@@ -53,14 +54,24 @@ class Core:
     breaches: Breaches
     captcha: Inquiry | None  # of a vendor
     reference: Reference
-    started_at: int  # ms
     stopping: Event = field(default_factory=Event)  # set: no new requests are wanted
+    _arrived: dict[int, int] = field(default_factory=dict, init=False)  # by process: when, in ms
+
+    def arrive(self) -> int:
+        """To be called first in each process: when that was, in ms. What its parent has counted is the parent's to tell."""
+        self.metrics.arrive()
+        return self._arrived.setdefault(os.getpid(), self.world.now())
+
+    def settle(self) -> None:
+        """Add what this process has counted to the store's sums, if that can be: figures are no reason to fail."""
+        with suppress(Problem):
+            counts.settle(self.store)
 
     def close(self) -> None:
         """Finish, flush, and let go of the database."""
+        self.arrive()
         self.hasher.close()
         try:
-            with suppress(Problem):  # the figures of the last seconds are no reason to fail
-                counts.settle(self.store)
+            self.settle()
         finally:
             self.store.close()

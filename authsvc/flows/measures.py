@@ -11,9 +11,7 @@ from authsvc.flows.core import Core
 from authsvc.flows.sizes import bytes_of_log
 from authsvc.primitives.exposition import render
 from authsvc.primitives.metrics import METRICS, Key
-from authsvc.problems import Problem
 from authsvc.rules import webhooks as rules
-from authsvc.store import counts
 from authsvc.store.tx import Tx
 
 OUTBOX_KINDS = ("mail", "sms")
@@ -24,8 +22,7 @@ MOST_EVENTS = 1_000  # of one webhook
 def exposition(core: Core) -> str:
     """All metrics as text. What this process has counted is added to the sums first: shown on top of them, a counter would
     fall when the next one to be asked is another process. On a store that cannot be written to the sums are what they were."""
-    with suppress(Problem):
-        counts.settle(core.store)
+    core.settle()
     with core.store.read() as tx:
         stored = tx.counts.every() | _outbox(tx, core.world.now()) | _webhooks(tx) | _sizes(tx, core.store.path)
     return render(stored | _process(core))
@@ -77,6 +74,6 @@ def _process(core: Core) -> dict[Key, float]:
     return (
         gauge("hashes", running, "running")
         | gauge("hashes", waiting, "waiting")
-        | gauge("process_start_time_seconds", core.started_at / 1000)
+        | gauge("process_start_time_seconds", core.arrive() / 1000)
         | gauge("build_info", 1, authsvc.__version__)
     )

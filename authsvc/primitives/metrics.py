@@ -98,10 +98,16 @@ class Metrics:
 
     def renew(self) -> None:
         """At the start, and in a child after a fork."""
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._pending: dict[Key, float] = {}
         for tally in self._tallies:
             tally.clear()
+
+    def arrive(self) -> None:
+        """Before the first count in a process: it may be the child of a fork that Python was not told of."""
+        if self._pid != os.getpid():
+            self.renew()
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """One step of a counter. Raises LookupError as `increment` does."""

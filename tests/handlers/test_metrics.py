@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tests.delivery import put
 from tests.hooks import receiving, says
 from tests.http.bare import Bare
 from tests.staff import Caller, admin, holder
+from tests.store.test_sqlite import child, fork_in_c
 from tests.support import EMAIL, PASSWORD, START, Answer, Client, FakeWorld, running, together
 
 PRODUCTION = {"public_url": "https://auth.example.com", "secret_key": "0123456789abcdef" * 4}
@@ -287,6 +289,23 @@ def test_the_database_and_the_process_are_measured(app: App, client: Client, wor
     assert shown["store_disk_free_bytes",] > 0
     assert shown["process_start_time_seconds",] == START / 1000
     assert shown["build_info", authsvc.__version__] == 1
+
+
+@pytest.mark.parametrize("fork", [os.fork, fork_in_c], ids=["told", "not told"])
+def test_a_worker_was_started_when_it_was_seen_first_and_not_with_its_parent(app: App, world: FakeWorld, fork: Callable[[], int]) -> None:
+    """What is shown of the process is of the one that answers."""
+
+    def seen() -> list[float]:
+        world.advance(60)
+        Client(app).get("/healthz")
+        world.advance(60)
+        return [read(Client(app))["process_start_time_seconds",], read(Client(app))["process_start_time_seconds",]]
+
+    with child(seen, fork=fork) as result:
+        pass
+    assert result == [[START / 1000 + 60] * 2]
+    world.advance(60)
+    assert read(Client(app))["process_start_time_seconds",] == START / 1000
 
 
 def test_commits_are_counted_with_how_many_shared_each(app: App, client: Client) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from authsvc.events import CLI
 from authsvc.primitives.metrics import SUM
 from authsvc.problems import Problem
 from authsvc.store import counts
+from tests.store.test_sqlite import child, fork_in_c
 from tests.support import Client, make_app, running, together
 
 FAILED = ("events_total", ("login.failed", "failure"), "")
@@ -140,6 +142,26 @@ def test_sums_outlive_their_process(tmp_path: Path) -> None:
             record(app)
         with running(tmp_path) as app:
             assert stored(app)[FAILED] == number
+
+
+@pytest.mark.parametrize("fork", [os.fork, fork_in_c], ids=["told", "not told"])
+def test_what_was_counted_before_a_fork_is_told_once(tmp_path: Path, fork: Callable[[], int]) -> None:
+    """Making the app makes a key for ES256, an event. However many workers come of it, and whoever closes, there was one."""
+    app = make_app(tmp_path, jwt_alg="ES256")
+    assert Client(app).get("/healthz").status == 200
+    with child(app.close, fork=fork):
+        pass
+    acts = (lambda: Client(app).get("/healthz").status, lambda: Client(app).get("/readyz").status, app.close)
+    for _ in range(3):
+        with child(*acts, fork=fork) as result:
+            pass
+        assert result == [200, 200, None]
+    app.close()
+    with running(tmp_path, jwt_alg="ES256") as app:
+        sums = stored(app)
+    assert {key[1]: value for key, value in sums.items() if key[0] == "events_total"} == {("keys.rotated", "success"): 1}
+    assert sums["http_requests_total", ("GET", "/healthz", "200"), ""] == 1 + 3
+    assert sums["store_commits_total", ("done",), ""] == 2 + 3, "the key, its count, and each look at readiness"
 
 
 def test_a_store_that_cannot_be_written_loses_no_count(app: App) -> None:
