@@ -103,6 +103,12 @@ class World:
         self._work = threading.Condition()
         self._wakes = 0
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether no thread can be started any more. From Python 3.12 on that is so once the main thread has ended, however long
+        others go on, and `at_exit` is heard only after them."""
+        return sys.version_info >= (3, 12) and not threading.main_thread().is_alive()
+
     def at_exit(self, act: Callable[[], object]) -> Callable[[], None]:
         """Have something done when this process ends in order; the answer takes that back."""
         atexit.register(act)

@@ -34,11 +34,11 @@ class SmtpSender:
         self._world.slow("SMTP")
         try:
             server = self._server()
-        except OSError as error:  # the file of certificates is gone
+            watchdog = threading.Timer(self._batch, server.cut)  # from the first byte to the last
+            watchdog.daemon = True
+            watchdog.start()
+        except (OSError, RuntimeError) as error:  # the file of certificates is gone; no thread can be started
             raise Unreachable(told(error)) from error
-        watchdog = threading.Timer(self._batch, server.cut)  # from the first byte to the last
-        watchdog.daemon = True
-        watchdog.start()
         try:
             try:
                 self._open(server)

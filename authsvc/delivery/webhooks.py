@@ -65,12 +65,12 @@ class WebhookWorker:
 
     def run_once(self) -> int:
         """A turn for every webhook that is due; how many deliveries were tried."""
-        return sum(self._turn_of(webhook) for webhook in self._due() if not self._stopping)
+        return sum(self._turn_of(webhook) for webhook in self._due() if not self._is_over)
 
     def run(self) -> None:
         """Deliver until stopped, looking for new events every second."""
         seen = 0
-        while not self._stopping:
+        while not self._is_over:
             tried = 0
             try:
                 tried = self.run_once()
@@ -78,13 +78,17 @@ class WebhookWorker:
                 self._world.log(f"webhooks: {problem.code}: {problem.reason}", WARNING)
             except Exception:  # noqa: BLE001 - whatever it was, the next turn may do better
                 self._world.log(f"webhooks: {traceback.format_exc()}", ERROR)
-            if not tried and not self._stopping:
+            if not tried and not self._is_over:
                 seen = self._world.wait_for_work(seen, REST_SECONDS)
 
     def stop(self) -> None:
         """Let the running delivery end, then stop."""
         self._stopping = True
         self._world.wake()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._stopping or self._world.is_ending  # each try takes a thread
 
     def _due(self) -> list[Webhook]:
         """Those that nobody serves and that something waits for, the longest unserved first."""
@@ -128,7 +132,7 @@ class WebhookWorker:
             return 0
         tried, until = 0, self._world.now() + TURN_MS
         try:
-            while tried < EVENTS_PER_TURN and not self._stopping and self._world.now() < until:
+            while tried < EVENTS_PER_TURN and not self._is_over and self._world.now() < until:
                 step = self._step(claimed)
                 if step is None:
                     break
@@ -187,8 +191,7 @@ class WebhookWorker:
 
     def _take(self, step: Step) -> bool:
         """One try, and a note of how it ended; whether the turn goes on."""
-        forgotten = Tried(None, "the event was forgotten", None, 0)
-        tried = self._poster.post(step.webhook, step.event_id, step.body) if step.body else forgotten
+        tried = self._poster.post(step.webhook, step.event_id, step.body) if step.body else Tried(None, "the event was forgotten", None, 0)
         now = self._world.now()
         with self._store.write() as tx:
             webhook = tx.webhooks.get(step.webhook.id)

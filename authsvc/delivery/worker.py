@@ -60,7 +60,7 @@ class Worker:
         """Deliver one batch; how many messages were in it."""
         with self._store.read() as tx:  # no write lock, no fsync, where nothing waits
             due = tx.outbox.next_due(self._courier.kind)
-        if due is None or due > self._world.now():
+        if due is None or due > self._world.now() or self._world.is_ending:
             return 0
         with self._store.write() as tx:
             tx.outbox.sweep(SWEPT_PER_RUN)
@@ -70,7 +70,7 @@ class Worker:
             for ended in self._courier.deliver(batch):
                 self._note(ended)
                 del left[ended.message.id]
-                if self._stopping:
+                if self._is_over:
                     break
         except Exception as error:  # noqa: BLE001 - a fault of ours delays these messages and no others
             self._world.log(f"delivery: {traceback.format_exc()}", ERROR)
@@ -83,7 +83,7 @@ class Worker:
     def run(self) -> None:
         """Deliver until stopped, resting when nothing is due."""
         seen = 0
-        while not self._stopping:
+        while not self._is_over:
             handled = 0
             try:
                 handled = self.run_once()
@@ -91,13 +91,20 @@ class Worker:
                 self._world.log(f"delivery: {problem.code}: {problem.reason}", WARNING)
             except Exception:  # noqa: BLE001 - whatever it was, the next message may do better
                 self._world.log(f"delivery: {traceback.format_exc()}", ERROR)
-            if not handled and not self._stopping:
+            if not handled and not self._is_over:
                 seen = self._world.wait_for_work(seen, self._rest_seconds())
+        if not self._stopping:
+            self._world.log(f"delivery: {self.kind}: the main thread has ended: what is due waits for another process", WARNING)
 
     def stop(self) -> None:
         """Let the running batch end, then stop."""
         self._stopping = True
         self._world.wake()
+
+    @property
+    def _is_over(self) -> bool:
+        """Mail and SMS take a thread that watches the time: where none can be had, what is due is left to others."""
+        return self._stopping or self._world.is_ending
 
     def _give_back(self, messages: Collection[Message]) -> None:
         """What a stop left undone is due at once, for whoever comes next."""

@@ -80,11 +80,13 @@ def resolved(world: World, host: str, port: int, seconds: float) -> list[str]:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's to know
             found.put(error)
 
-    threading.Thread(target=look, name=f"resolve {host}", daemon=True).start()
     try:
+        threading.Thread(target=look, name=f"resolve {host}", daemon=True).start()
         answer = found.get(timeout=seconds)
     except Empty:
         raise TimeoutError("the name was not resolved in time") from None
+    except RuntimeError as error:  # a limit of processes, or an interpreter that ends
+        raise OSError(f"the name was not resolved: {error}") from error
     if isinstance(answer, Exception):
         raise answer
     return answer

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from authsvc.app import App
-from tests.delivery import FROM, crowd, ends, put, recipients
+from authsvc.http.outbound import resolved
+from authsvc.world import World
+from tests.delivery import FROM, crowd, ends, message, put, recipients
 from tests.delivery.test_threads import NEVER, leases
 from tests.faults.servers import PATIENCE_SECONDS, ROOT, environment, free_port
 from tests.letterbox import UNLIMITED
@@ -107,6 +109,80 @@ def test_a_child_that_has_forgotten_the_end_is_told_of_it_again_once(tmp_path: P
             pass
         assert result[0][3:] == [1, None, []]
         assert len(world.acts) == 1
+
+
+LATE = """
+import threading
+from authsvc import create_app
+from tests.delivery import crowd
+from tests.delivery.test_endings import finished
+from tests.support import Client
+
+app = create_app()
+for to in crowd(5):
+    Client(app).register(to)
+
+def go_on(main):
+    main.join()
+    for to in crowd(5):
+        assert Client(app).post("/login/magic", {"email": to}).status == 202
+    while not finished(app):
+        app.core.world.pause(0.01)
+
+threading.Thread(target=go_on, args=(threading.main_thread(),)).start()
+"""
+
+
+def finished(app: App) -> bool:
+    """Whether all mail has been tried, or nobody is there to do it."""
+    with app.core.store.read() as tx:
+        rows = tx._connection.execute("SELECT attempts FROM outbox").fetchall()
+    return all(attempts for (attempts,) in rows) or "delivery mail" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_mail_that_is_due_when_the_main_thread_has_ended_is_sent_or_left_to_others(tmp_path: Path) -> None:
+    """From Python 3.12 on nobody can start a thread then, and a mail takes one: none fails of it, none is put off."""
+    with mail_server(tmp_path) as server:
+        settings = {"mail": server.url(), "mail_from": FROM, **UNLIMITED}
+        run = subprocess.run(
+            [sys.executable, "-c", LATE],
+            cwd=ROOT,
+            env=environment(tmp_path, free_port(), settings),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        assert (run.returncode, "Traceback" in run.stderr, "put off" in run.stderr) == (0, False, False), run.stderr
+        assert leases(tmp_path) == 0
+        assert left(tmp_path) == []
+        with running(tmp_path, delivery="off", mail=server.url(), mail_from=FROM) as app:
+            app.core.world.time = World().now()  # what is due, is due by the clock of the process
+            app.tick()
+            assert Counter(ends(app).values()) == {"sent": 5}
+        assert recipients(server.messages) == dict.fromkeys(crowd(5), 1)
+
+
+def test_what_finds_no_thread_is_tried_again_without_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit of processes: the mail is put off as if its server could not be reached."""
+    world = FakeWorld()
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with mail_server(tmp_path) as server, running(tmp_path, world, mail=server.url(), mail_from=FROM) as app:
+        (message_id,) = put(app, *crowd(1))
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refused)
+            app.tick()
+            with pytest.raises(OSError, match="can't start new thread"):
+                resolved(world, "localhost", 25, 1.0)
+        assert "Traceback" not in "\n".join(world.lines)
+        assert message(app, message_id).last_error == "RuntimeError: can't start new thread"
+        world.advance(60)
+        app.tick()
+        assert ends(app) == {crowd(1)[0]: "sent"}
+    assert server.connections == 1
 
 
 TICKING = """
