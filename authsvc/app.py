@@ -44,10 +44,10 @@ class App:
             site(settings.pages)  # own pages and letters with faults stop the start
             self.deliveries = deliveries(settings, core.world, core.keyring, core.store)
             signing.prepare(core)
+            core.settle()  # else each child of a fork that Python is not told of would have it, too
         except BaseException:
             core.close()
             raise
-        core.settle()  # else each child of a fork that Python is not told of would have it, too
         core.store.rest()  # the host may fork now, and not each does so in a way that we are told of
         self._wsgi = Wsgi(core, ROUTES)
         self._seen_in = self._at_work_in = NOWHERE
@@ -74,7 +74,7 @@ class App:
 
     def close(self) -> None:
         """Let running deliveries end, flush, and let go of the database. Requests must have ended. Comes by itself when the
-        process ends; a second time it does nothing."""
+        process ends; a second time it does so for requests that came too late."""
         try:
             self.deliveries.stop()
         finally:

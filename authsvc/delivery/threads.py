@@ -129,7 +129,7 @@ class Crew:
         except RuntimeError as error:
             if not self._told:
                 self._told = True
-                world.log(f"delivery: {error}: {len(self._threads)} of {len(runners)} threads run; later requests try again", ERROR)
+                world.log(f"delivery: {error}: {len(self._threads)} of {len(runners)} threads run; the others are tried again", ERROR)
             return False
         finally:
             self._starting.release()

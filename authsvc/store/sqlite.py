@@ -115,13 +115,13 @@ class Store:
                 raise _translated(error) from error
 
     def close(self) -> None:
-        """Finish writing, checkpoint, let go of the file. A second time it does the same for who came too late."""
-        if self._pid != os.getpid():
-            return
-        self._close_readers()
-        self._writer.close()
-        if not self._closed:
+        """Finish writing, checkpoint, let go of the file. Later, let go of what somebody has opened who came too late."""
+        if self._closed:
+            self.rest()  # waits for nobody: a signal may come in the middle of a close, and close
+        elif self._pid == os.getpid():
             self._closed = True
+            self._close_readers()
+            self._writer.close()
             self._on_close()
 
     def rest(self) -> None:

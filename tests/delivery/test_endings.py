@@ -17,14 +17,18 @@ from authsvc.world import World
 from tests.delivery import FROM, crowd, ends, message, put, recipients
 from tests.delivery.test_threads import NEVER, leases
 from tests.faults.servers import PATIENCE_SECONDS, ROOT, environment, free_port
+from tests.hooks import receiving
 from tests.letterbox import UNLIMITED
 from tests.mailserver import Slow, mail_server
+from tests.staff import admin
 from tests.store.test_sqlite import child
 from tests.support import Client, FakeWorld, make_app, running
 
 
 class EndingWorld(FakeWorld):
     """A world that ends when it is told to."""
+
+    is_ending = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,6 +70,15 @@ def test_a_second_close_closes_what_a_late_request_has_opened(tmp_path: Path) ->
     app.close()
     assert left(tmp_path) == []
     assert not app.core.store._writer.is_open
+
+
+def test_a_close_within_a_close_waits_for_nobody(tmp_path: Path) -> None:
+    """A second signal, whose handler closes too, comes while the first close holds the writer."""
+    app = used(tmp_path, EndingWorld())
+    app.close()
+    with app.core.store._writer._turn:
+        app.close()
+    assert left(tmp_path) == []
 
 
 def test_a_close_that_is_cut_short_closes_the_database_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +176,24 @@ def test_mail_that_is_due_when_the_main_thread_has_ended_is_sent_or_left_to_othe
         assert recipients(server.messages) == dict.fromkeys(crowd(5), 1)
 
 
+def test_where_no_thread_can_be_had_a_round_leaves_all_that_is_due_alone(tmp_path: Path) -> None:
+    """Neither mail nor an event is claimed, sent or put off; who comes next has them at once."""
+    world = EndingWorld()
+    with receiving() as receiver, running(tmp_path, world, webhook_networks="127.0.0.0/8") as app:
+        hook = {"url": receiver.url("/hook"), "events": ["user.registered"]}
+        assert admin(app).call("POST", "/webhooks", hook).status == 201
+        Client(app).register("new@example.org", options={"sendEmail": True})
+        world.is_ending = True
+        rounds = (app.deliveries.run_once, *(worker.run for worker in app.deliveries.workers))
+        assert {act() for act in rounds} == {0, None}, "the threads of a worker end, too"
+        assert (receiver.got, set(ends(app).values())) == ([], {None})
+        world.is_ending = False
+        app.deliveries.run_once()
+        assert len(receiver.got) == 1
+        assert set(ends(app).values()) == {"sent"}
+    assert "delivery: mail: the main thread has ended: what is due waits for another process" in world.lines
+
+
 def test_what_finds_no_thread_is_tried_again_without_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit of processes: the mail is put off as if its server could not be reached."""
     world = FakeWorld()
@@ -203,6 +234,7 @@ while True:
     with app.core.store.read() as tx:
         if tx._connection.execute("SELECT count(*) FROM outbox WHERE lease_until > 0").fetchone()[0]:
             break
+    app.core.world.pause(0.001)
 """
 
 

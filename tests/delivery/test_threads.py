@@ -187,7 +187,7 @@ def test_threads_that_cannot_be_started_are_started_by_a_later_request(tmp_path:
             assert len(ours) == wanted
             allowed[:1] = [] if len(allowed) > 1 else allowed
         told = [line for line in world.lines if "thread" in line]
-        assert told == ["delivery: can't start new thread: 2 of 8 threads run; later requests try again"]
+        assert told == ["delivery: can't start new thread: 2 of 8 threads run; the others are tried again"]
         Client(app).register(**WELCOME)
         while ends(app) != {EMAIL: "sent"}:
             world.pause(0.01)
