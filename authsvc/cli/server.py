@@ -81,7 +81,8 @@ class Refusal(ErrorTask):  # type: ignore[misc]
         app, error = self.channel.server.application, self.request.error
         code = "internal" if error.code == HTTPStatus.INTERNAL_SERVER_ERROR else CODES.get(error.code, "invalid_request")
         request_id = app.core.world.random_bytes(12).hex()
-        response = refusal(Problem(code, str(error.body), status=error.code), str(app.core.settings.public_url), request_id)
+        detail = None if code == "body_too_large" else str(error.body)  # waitress's cap is not ours
+        response = refusal(Problem(code, detail, status=error.code), str(app.core.settings.public_url), request_id)
         app.core.world.log(f"server: {error.code} {code}: {error.body} ({request_id})", WARNING)
         self.status = f"{error.code} {error.reason}"
         self.response_headers += [("X-Request-Id", request_id), *response.security, ("Content-Type", response.content_type)]
