@@ -216,7 +216,7 @@ PROVIDERS = Family(
         "POST /oauth/:provider/callback": Operation(
             "finish_sign_in_by_form",
             "The same, for providers that post a form.",
-            {200: data({"anyOf": [TOKENS.ref, LINKED.ref]}, "Signed in, or linked.", headers=("Set-Cookie",)), 303: sent_on("To the same path by GET, where the cookie comes along.")},
+            {200: data({"anyOf": [TOKENS.ref, LINKED.ref]}, "Signed in, or linked.", headers=("Set-Cookie",)), 302: sent_on(ON, "Set-Cookie"), 303: sent_on("To the same path by GET, where the cookie comes along.")},
             _BACK,
         ),
     },
