@@ -120,6 +120,15 @@ def test_what_root_makes_in_the_folder_of_a_user_is_that_users(cli: Cli) -> None
     assert (service / "authsvc.db").exists()
 
 
+def test_a_file_that_cannot_be_used_is_named(cli: Cli) -> None:
+    """And not taken for the output."""
+    cli("user", "create", "a@example.com")
+    (cli.folder / "authsvc.db.lock").unlink()
+    (cli.folder / "authsvc.db.lock").mkdir()
+    ran = cli("backup", str(cli.folder / "b"))
+    assert (ran.status, "authsvc.db.lock: Is a directory" in ran.err, "output" in ran.err) == (1, True, False)
+
+
 def test_a_backup_goes_through_a_pipe(cli: Cli) -> None:
     """`-` is standard output and standard input; the words are on standard error."""
     registered(cli, EMAIL)

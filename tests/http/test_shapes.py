@@ -48,6 +48,14 @@ def fault_of(parser: Any, value: Any) -> str:
     return caught.value.code
 
 
+def test_who_changes_what_came_of_nothing_changes_nobody_elses() -> None:
+    """Defaults are the shape's; each caller has values of their own."""
+    shape = Shape({"name": Field(shapes.text(most=10), default="a")})
+    first = shape.parse({})
+    first["name"] = "b"
+    assert (shape.parse({}), first) == ({"name": "a"}, {"name": "b"})
+
+
 def test_declared_fields_arrive_parsed_and_absent_ones_by_default() -> None:
     """A handler gets every declared field and nothing else."""
     assert SHAPE.parse({"name": " Ann "}) == {"name": "Ann", "age": 18}
