@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+from authsvc.delivery.attempts import attempt
 from authsvc.delivery.counting import Counting
 from authsvc.delivery.housekeeping import Housekeeping
-from authsvc.problems import Problem
-from authsvc.world import ERROR, WARNING, World
+from authsvc.world import ERROR, World
 
 STOP_SECONDS = 10.0
 AGAIN_SECONDS = 5.0  # until threads that could not be started are tried again
@@ -60,7 +59,9 @@ class Deliveries:
         """A batch of each kind, a round of housekeeping and of counting, in the caller's thread; how much was done. What
         fails keeps nobody from their turn, and is tried again by a later one."""
         with self._crew().ticking():
-            return sum(self._turn_of(runner) for runner in self._one_of_each() if not self._ended)
+            return sum(
+                attempt(self._world, f"delivery: {runner.kind}", runner.run_once) for runner in self._one_of_each() if not self._ended
+            )
 
     def run_until_stopped(self) -> None:
         """Deliver, in threads, until `ask_to_stop` was called (by a signal handler, say), then stop."""
@@ -81,15 +82,6 @@ class Deliveries:
 
     def _one_of_each(self) -> Iterable[Runner]:
         return {runner.kind: runner for runner in self._runners}.values()
-
-    def _turn_of(self, runner: Runner) -> int:
-        try:
-            return runner.run_once()
-        except Problem as problem:  # the store is busy or away
-            self._world.log(f"delivery: {runner.kind}: {problem.code}: {problem.reason}", WARNING)
-        except Exception:  # noqa: BLE001 - whatever it was, the next one may do better
-            self._world.log(f"delivery: {runner.kind}: {traceback.format_exc()}", ERROR)
-        return 0
 
     def _start(self, runners: Sequence[Runner]) -> bool:
         return self._crew().start(runners, self._world)

@@ -7,18 +7,17 @@ however many webhooks there are.
 from __future__ import annotations
 
 import json
-import traceback
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from authsvc import events
 from authsvc.config.settings import Settings
+from authsvc.delivery.attempts import attempt
 from authsvc.delivery.posting import Poster, Tried, body_again, body_of
 from authsvc.events import SYSTEM
 from authsvc.primitives import ids
 from authsvc.primitives.keyring import Keyring
-from authsvc.problems import Problem
 from authsvc.rules import webhooks as rules
 from authsvc.rules.access import ADMIN
 from authsvc.store.deliveries import Delivery
@@ -26,7 +25,7 @@ from authsvc.store.sqlite import Store
 from authsvc.store.trail import LAST
 from authsvc.store.tx import Tx
 from authsvc.store.webhooks import LEASE_MS, Webhook
-from authsvc.world import ERROR, WARNING, World
+from authsvc.world import World
 
 TURN_MS = 20_000  # no delivery begins later in a turn; with posting.SECONDS less than a lease
 EVENTS_PER_TURN = 20
@@ -71,13 +70,7 @@ class WebhookWorker:
         """Deliver until stopped, looking for new events every second."""
         seen = 0
         while not self._is_over:
-            tried = 0
-            try:
-                tried = self.run_once()
-            except Problem as problem:
-                self._world.log(f"webhooks: {problem.code}: {problem.reason}", WARNING)
-            except Exception:  # noqa: BLE001 - whatever it was, the next turn may do better
-                self._world.log(f"webhooks: {traceback.format_exc()}", ERROR)
+            tried = attempt(self._world, "webhooks", self.run_once)
             if not tried and not self._is_over:
                 seen = self._world.wait_for_work(seen, REST_SECONDS)
 
@@ -114,13 +107,7 @@ class WebhookWorker:
 
     def _turn_of(self, webhook: Webhook) -> int:
         """Its turn; a fault of ours, or of its row, keeps no other from theirs."""
-        try:
-            return self._turn(webhook)
-        except Problem as problem:
-            self._world.log(f"webhooks: {webhook.id}: {problem.code}: {problem.reason}", WARNING)
-        except Exception:  # noqa: BLE001
-            self._world.log(f"webhooks: {webhook.id}: {traceback.format_exc()}", ERROR)
-        return 0
+        return attempt(self._world, f"webhooks: {webhook.id}", lambda: self._turn(webhook))
 
     def _turn(self, webhook: Webhook) -> int:
         """What somebody wants tried, then the next events in their order, up to the first that fails."""

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from authsvc import events
+from authsvc.delivery.attempts import attempt
 from authsvc.events import SYSTEM
 from authsvc.problems import Problem
 from authsvc.rules.retries import delay_ms
@@ -84,13 +85,7 @@ class Worker:
         """Deliver until stopped, resting when nothing is due."""
         seen = 0
         while not self._is_over:
-            handled = 0
-            try:
-                handled = self.run_once()
-            except Problem as problem:  # the store is busy or away; it comes back, or the operator does
-                self._world.log(f"delivery: {problem.code}: {problem.reason}", WARNING)
-            except Exception:  # noqa: BLE001 - whatever it was, the next message may do better
-                self._world.log(f"delivery: {traceback.format_exc()}", ERROR)
+            handled = attempt(self._world, "delivery", self.run_once)
             if not handled and not self._is_over:
                 seen = self._world.wait_for_work(seen, self._rest_seconds())
         if not self._stopping:

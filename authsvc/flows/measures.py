@@ -50,9 +50,7 @@ def _webhooks(tx: Tx) -> dict[Key, float]:
     for webhook in tx.webhooks.every():
         states["disabled" if not webhook.enabled else "failing" if webhook.failing_since is not None else "well"] += 1
         if webhook.enabled:
-            patterns = json.loads(webhook.events)
-            wanted = [name for name in rules.NAMES if rules.matches(patterns, name)]
-            backlog += tx.trail.count_of(wanted, webhook.next_seq, MOST_EVENTS)
+            backlog += tx.trail.count_of(rules.wanted(json.loads(webhook.events)), webhook.next_seq, MOST_EVENTS)
     found = gauge("webhook_backlog_events", backlog)
     for state, number in states.items():
         found |= gauge("webhooks", number, state)

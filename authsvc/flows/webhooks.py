@@ -165,9 +165,9 @@ def _refuse_private(core: Core, url: str) -> None:
 def _standing(tx: Tx, webhook: Webhook) -> int:
     """The first event that it has wanted up to now and has not had; the one to come, where there is none. By index: what it
     does not want may be the whole trail, and others wait to write."""
-    patterns = json.loads(webhook.events)
-    wanted = [name for name in rules.NAMES if rules.matches(patterns, name)]
-    return tx.trail.next_of(wanted, webhook.next_seq - 1) or max(webhook.next_seq, (tx.trail.last() or 0) + 1)
+    return tx.trail.next_of(rules.wanted(json.loads(webhook.events)), webhook.next_seq - 1) or max(
+        webhook.next_seq, (tx.trail.last() or 0) + 1
+    )
 
 
 def _record(tx: Tx, event: Event, webhook: Webhook, cause: Cause, **data: Any) -> None:

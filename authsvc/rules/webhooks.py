@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from authsvc.events import EVENTS
@@ -26,7 +26,12 @@ NAMES = frozenset(event.name for event in EVENTS if not event.counted_only)
 
 def is_known(pattern: str) -> bool:
     """Whether any event can match it."""
-    return any(matches([pattern], name) for name in NAMES)
+    return bool(wanted([pattern]))
+
+
+def wanted(patterns: Collection[str]) -> list[str]:
+    """The names of all events that one of the patterns means."""
+    return [name for name in NAMES if matches(patterns, name)]
 
 
 def matches(patterns: Iterable[str], name: str) -> bool:

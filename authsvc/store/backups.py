@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from authsvc.problems import Refused
+from authsvc.store.broken import damage
 from authsvc.store.migrations import APPLICATION_ID
 from authsvc.store.opening import Presence
 
@@ -52,8 +53,8 @@ def copy(database: str, target: str) -> Content:
 def content(path: str) -> Content:
     """What a database holds that nobody writes to, once it is found whole. Raises Refused."""
     with closing(reading(path)) as connection:
-        found = [line for (line,) in connection.execute("PRAGMA quick_check(3)")]
-        if found != ["ok"]:
+        found = damage(connection)
+        if found:
             raise Refused(f"{path} is damaged: {'; '.join(found)}")
         return Content._make(connection.execute(_CONTENT).fetchone())
 

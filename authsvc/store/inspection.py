@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from authsvc.problems import Refused
 from authsvc.store.backups import reading
+from authsvc.store.broken import damage
 from authsvc.store.migrations import migrations, schema
 
 
@@ -37,14 +38,14 @@ def inspect(database: str) -> Inspection | None:
     try:
         with closing(reading(path)) as connection:
             number = schema(connection, newest)
-            damage = [line for (line,) in connection.execute("PRAGMA quick_check(3)") if line != "ok"]
+            found = damage(connection)
             kids = [kid for (kid,) in connection.execute("SELECT kid FROM secret_keys ORDER BY added_at")]
             (latest_at,) = connection.execute(
                 "SELECT max(at) FROM (SELECT max(at) AS at FROM events UNION ALL SELECT max(applied_at) FROM migrations)"
             ).fetchone()
     except sqlite3.Error as error:
         raise Refused(f"{path}: {error}") from None
-    return Inspection(path, number, newest, damage, kids, int(latest_at or 0), os.path.getsize(path), free_bytes(path))
+    return Inspection(path, number, newest, found, kids, int(latest_at or 0), os.path.getsize(path), free_bytes(path))
 
 
 def free_bytes(path: str) -> int:

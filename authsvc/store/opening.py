@@ -15,6 +15,7 @@ from authsvc.primitives.keyring import Keyring
 from authsvc.primitives.metrics import Metrics
 from authsvc.problems import Refused
 from authsvc.store import keyfile
+from authsvc.store.broken import damage
 from authsvc.store.migrations import migrate, migrations
 from authsvc.store.ownership import hand_over
 from authsvc.store.sqlite import Store, connect
@@ -143,8 +144,8 @@ def _has_log(path: str) -> bool:
 def _check_whole(connection: sqlite3.Connection, path: str, world: World) -> None:
     """SQLite recovers by itself after a crash; this finds what a broken disk did to the file."""
     world.log("store: the last stop was not clean; checking the database", WARNING)
-    found = [line for (line,) in connection.execute("PRAGMA quick_check(3)")]
-    if found != ["ok"]:
+    found = damage(connection)
+    if found:
         raise Refused(f"the database {path} is damaged: {'; '.join(found)}. Restore it from a backup")
 
 

@@ -18,6 +18,7 @@ from authsvc.primitives.keyring import Keyring
 from authsvc.problems import Refused
 from authsvc.store import keyfile
 from authsvc.store.backups import Content, content
+from authsvc.store.broken import damage
 from authsvc.store.keyfile import sync_folder
 from authsvc.store.migrations import migrate, migrations, schema
 from authsvc.store.opening import Presence
@@ -119,8 +120,8 @@ def _opened(part: str) -> sqlite3.Connection:
 def _refuse_damaged(connection: sqlite3.Connection) -> None:
     if connection.execute("SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view')").fetchone():
         raise Refused("the backup has triggers or views, which authsvc has none of: it is not as authsvc made it. Nothing was changed")
-    found = [line for (line,) in connection.execute("PRAGMA integrity_check(3)")]
-    if found != ["ok"]:
+    found = damage(connection, indexes=True)
+    if found:
         raise Refused(f"the backup is damaged: {'; '.join(found)}. Nothing was changed")
     if connection.execute("PRAGMA foreign_key_check").fetchone():
         raise Refused("the backup is damaged: rows are missing that others belong to. Nothing was changed")
