@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +14,7 @@ from authsvc.http.outbound import resolved
 from authsvc.world import World
 from tests.delivery import FROM, crowd, ends, message, put, recipients
 from tests.delivery.test_threads import NEVER, leases
-from tests.faults.servers import PATIENCE_SECONDS, ROOT, environment, free_port
+from tests.faults.servers import PATIENCE_SECONDS, python
 from tests.hooks import receiving
 from tests.letterbox import UNLIMITED
 from tests.mailserver import Slow, mail_server
@@ -157,15 +155,7 @@ def test_mail_that_is_due_when_the_main_thread_has_ended_is_sent_or_left_to_othe
     """From Python 3.12 on nobody can start a thread then, and a mail takes one: none fails of it, none is put off."""
     with mail_server(tmp_path) as server:
         settings = {"mail": server.url(), "mail_from": FROM, **UNLIMITED}
-        run = subprocess.run(
-            [sys.executable, "-c", LATE],
-            cwd=ROOT,
-            env=environment(tmp_path, free_port(), settings),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-        )
+        run = python(tmp_path, "-c", LATE, **settings)
         assert (run.returncode, "Traceback" in run.stderr, "put off" in run.stderr) == (0, False, False), run.stderr
         assert leases(tmp_path) == 0
         assert left(tmp_path) == []
@@ -242,15 +232,7 @@ def test_the_end_of_a_process_waits_for_a_tick_on_another_thread(tmp_path: Path)
     """A host's timer is in the middle of a batch: the mail under way is noted, the others are free at once, no log is left."""
     with mail_server(tmp_path, behaviour=Slow(0.05)) as server:
         settings = {"mail": server.url(), "mail_from": FROM, "delivery": "off", **UNLIMITED}
-        run = subprocess.run(
-            [sys.executable, "-c", TICKING],
-            cwd=ROOT,
-            env=environment(tmp_path, free_port(), settings),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-        )
+        run = python(tmp_path, "-c", TICKING, **settings)
         assert (run.returncode, "Traceback" in run.stderr) == (0, False), run.stderr
         assert leases(tmp_path) == 0
         assert left(tmp_path) == []

@@ -24,7 +24,7 @@ from authsvc.flows import outbox
 from authsvc.problems import Problem
 from authsvc.world import World
 from tests.delivery import FROM, crowd, ends, message, put, recipients
-from tests.faults.servers import PATIENCE_SECONDS, ROOT, environment, free_port
+from tests.faults.servers import PATIENCE_SECONDS, ROOT, environment, free_port, python
 from tests.letterbox import UNLIMITED
 from tests.mailserver import Behaviour, MailServer, mail_server
 from tests.support import EMAIL, Client, FakeWorld, running, together
@@ -269,15 +269,7 @@ def test_an_app_that_nobody_closes_is_closed_when_its_process_ends(tmp_path: Pat
     """Hosts end without a word to their apps: no log is left beside the database, no mail held by a lease, none sent twice."""
     with mail_server(tmp_path) as server:
         settings = {"mail": server.url(), "mail_from": FROM, **UNLIMITED}
-        run = subprocess.run(
-            [sys.executable, "-c", ENDING, how],
-            cwd=ROOT,
-            env=environment(tmp_path, free_port(), settings),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-        )
+        run = python(tmp_path, "-c", ENDING, how, **settings)
         assert run.returncode == (3 if how == "fails" else 0), run.stderr
         assert "Traceback" not in run.stderr
         assert leases(tmp_path) == 0

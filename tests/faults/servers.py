@@ -166,6 +166,24 @@ def environment(folder: Path, port: int, settings: dict[str, Any]) -> dict[str, 
     return {**foreign, **own, "PYTHONPATH": str(ROOT)}
 
 
+def python(folder: Path, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """A Python with these arguments, beside the servers of a folder and with their settings."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment(folder, free_port(), settings),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+
+def command(folder: Path, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """`authsvc …` in a process of its own."""
+    return python(folder, "-m", "authsvc", *arguments, **settings)
+
+
 @contextmanager
 def serving(folder: Path, **settings: Any) -> Iterator[Server]:
     """A server that listens; killed at the end if it still runs."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from authsvc.store.migrations import migrations
-from tests.faults.servers import PATIENCE_SECONDS, ROOT, Load, environment, free_port, serving
+from tests.faults.servers import Load, command, python, serving
 from tests.support import Client, running
 
 OLD, NEW = "old@example.com", "new@example.com"
@@ -38,18 +36,6 @@ for name in ("fsync", "link", "rename", "replace", "unlink"):
 from authsvc.__main__ import main
 sys.exit(main(["restore", sys.argv[2], "--force"]))
 """
-
-
-def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "authsvc", *arguments],
-        cwd=folder,
-        env=environment(folder, free_port(), {}),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_SECONDS,
-    )
 
 
 def test_f9_a_backup_under_load_holds_all_that_was_acknowledged_before(tmp_path: Path) -> None:
@@ -104,22 +90,15 @@ def test_f9_a_restore_that_is_killed_leaves_the_old_database_or_the_new_one(tmp_
     for step in range(1, 40):
         folder = tmp_path / f"step-{step}"
         shutil.copytree(start, folder, ignore=shutil.ignore_patterns("*-shm"))
-        ran = subprocess.run(
-            [sys.executable, "-c", KILLED, str(step), str(tmp_path / "b")],
-            cwd=folder,
-            env={**environment(folder, free_port(), {}), "PYTHONPATH": str(ROOT)},
-            check=False,
-            capture_output=True,
-            timeout=PATIENCE_SECONDS,
-        )
-        assert ran.returncode in (0, -signal.SIGKILL), ran.stderr
+        done = python(folder, "-c", KILLED, str(step), str(tmp_path / "b"))
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr
         found.append(only_account(folder))
-        if ran.returncode == 0:
+        if done.returncode == 0:
             break
         if unclean:
             assert command(folder, "restore", str(tmp_path / "b"), "--force").returncode == 0
             assert only_account(folder) == NEW
-    assert ran.returncode == 0
+    assert done.returncode == 0
     assert found == sorted(found, reverse=True), "old until a step, new from then on"
     assert {OLD, NEW} == set(found)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import subprocess
-import sys
 import threading
 from collections import Counter
 from contextlib import closing
@@ -15,7 +14,7 @@ from typing import Any, Self
 import pytest
 
 from authsvc.primitives.keyring import Key
-from tests.faults.servers import PATIENCE_SECONDS, Caller, Load, Server, environment, in_threads, serving, start
+from tests.faults.servers import Caller, Load, Server, in_threads, python, serving, start
 from tests.faults.test_kill import assert_nothing_half_done, assert_whole
 
 ISSUER = {"public_url": "http://127.0.0.1:8000"}  # one service, whichever process answers
@@ -59,15 +58,7 @@ sys.exit(main(sys.argv[3:]))
 def command(folder: Path, *arguments: str, alg: str, killed_at: tuple[str, int] | None = None) -> subprocess.CompletedProcess[str]:
     """`authsvc …` in a process of its own."""
     program = ["-m", "authsvc"] if killed_at is None else ["-c", KILLED, killed_at[0], str(killed_at[1])]
-    return subprocess.run(
-        [sys.executable, "-W", "error", *program, *arguments],
-        cwd=folder,
-        env=environment(folder, 8000, {"jwt_alg": alg, **ISSUER}),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
+    return python(folder, "-W", "error", *program, *arguments, jwt_alg=alg, **ISSUER)
 
 
 def keys(folder: Path, alg: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.faults.servers import LIMITED, PATIENCE_SECONDS, ROOT, environment, free_port, serving
+from tests.faults.servers import LIMITED, PATIENCE_SECONDS, ROOT, command, environment, free_port, python, serving
 from tests.foreign import DJANGO_HASHERS
 from tests.support import PASSWORD, Client, running
 
@@ -54,18 +54,6 @@ def people(file: Path, count: int) -> Path:
     return file
 
 
-def command(folder: Path, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "authsvc", *arguments],
-        cwd=folder,
-        env=environment(folder, free_port(), settings),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_SECONDS,
-    )
-
-
 def test_people_of_a_real_django_sign_in_with_the_passwords_they_had(tmp_path: Path) -> None:
     """By the lines of the README, with Django's own hashers at their own costs; who is not active there is disabled here."""
     (tmp_path / "old.py").write_text(SETTINGS)
@@ -75,7 +63,7 @@ def test_people_of_a_real_django_sign_in_with_the_passwords_they_had(tmp_path: P
         (["shell", "-v", "0"], PEOPLE),
         (["shell", "-v", "0"], re.sub(r"```(python)?", "", lines)),
     ):
-        ran = subprocess.run(
+        shown = subprocess.run(
             [sys.executable, "-m", "django", *arguments, "--settings", "old"],
             cwd=tmp_path,
             env=environment(tmp_path, 1, {}) | {"PYTHONPATH": str(tmp_path)},
@@ -85,7 +73,7 @@ def test_people_of_a_real_django_sign_in_with_the_passwords_they_had(tmp_path: P
             check=True,
             timeout=PATIENCE_SECONDS,
         )
-    (tmp_path / "django.ndjson").write_text(ran.stdout)
+    (tmp_path / "django.ndjson").write_text(shown.stdout)
     done = command(tmp_path, "import", "django.ndjson", "--json", hash_budget_mib=128)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["made"] == 7
@@ -101,14 +89,7 @@ def test_people_of_a_real_django_sign_in_with_the_passwords_they_had(tmp_path: P
 def test_an_import_that_is_killed_goes_on_where_it_stopped(tmp_path: Path) -> None:
     """After kill -9 between two batches every account is whole; the same command makes the rest and none twice."""
     file = people(tmp_path / "in", 700)
-    ran = subprocess.run(
-        [sys.executable, "-c", KILLED, "2", str(file)],
-        cwd=tmp_path,
-        env={**environment(tmp_path, free_port(), {}), "PYTHONPATH": str(ROOT)},
-        check=False,
-        timeout=PATIENCE_SECONDS,
-    )
-    assert ran.returncode == -signal.SIGKILL
+    assert python(tmp_path, "-c", KILLED, "2", str(file)).returncode == -signal.SIGKILL
     again = command(tmp_path, "import", str(file), "--json")
     assert (again.returncode, json.loads(again.stdout)["made"], json.loads(again.stdout)["there"]) == (0, 300, 400)
     assert len(command(tmp_path, "user", "list").stdout.splitlines()) == 700
@@ -139,18 +120,10 @@ def test_an_import_onto_a_full_disk_says_how_far_it_came(tmp_path: Path) -> None
     """What was made is whole; the message says that the same command goes on, and it does once there is room."""
     file = people(tmp_path / "in", 2_000)
     assert command(tmp_path, "user", "list").returncode == 0
-    ran = subprocess.run(
-        [sys.executable, "-c", LIMITED, "1200000", sys.executable, "-m", "authsvc", "import", str(file)],
-        cwd=tmp_path,
-        env=environment(tmp_path, free_port(), {}),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_SECONDS,
-    )
-    stopped = re.search(r"stopped after (\d+) were made, each whole; the same command goes on from there", ran.stderr)
-    assert ran.returncode == 1
-    assert stopped, ran.stderr
+    done = python(tmp_path, "-c", LIMITED, "1200000", sys.executable, "-m", "authsvc", "import", str(file))
+    stopped = re.search(r"stopped after (\d+) were made, each whole; the same command goes on from there", done.stderr)
+    assert done.returncode == 1
+    assert stopped, done.stderr
     assert 0 < int(stopped[1]) < 2_000
     again = json.loads(command(tmp_path, "import", str(file), "--json").stdout)
     assert (again["made"], again["there"]) == (2_000 - int(stopped[1]), int(stopped[1]))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.servers import PATIENCE_SECONDS, ROOT, Load, Server, environment, free_port, in_threads, serving, start
+from tests.faults.servers import Load, Server, in_threads, python, serving, start
 from tests.faults.test_kill import assert_nothing_half_done, assert_whole
 
 ISSUER = {"public_url": "http://127.0.0.1:8000"}  # one service, whichever process answers
@@ -175,15 +173,7 @@ print(json.dumps(done))
 @pytest.mark.parametrize("parent", ["fresh", "used"])
 def test_f12_a_fork_after_import_loses_nothing(tmp_path: Path, parent: str, closing_first: str) -> None:
     """F12: parent and children of a fork write to one file, whoever ends first; every acknowledged account is there."""
-    run = subprocess.run(
-        [sys.executable, "-c", FORKING, parent, closing_first],
-        cwd=ROOT,
-        env=environment(tmp_path, free_port(), {}),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
+    run = python(tmp_path, "-c", FORKING, parent, closing_first)
     assert run.returncode == 0, run.stderr
     done = json.loads(run.stdout)
     assert len(done) == len(set(done)) >= 100
